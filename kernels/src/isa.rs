@@ -1,0 +1,61 @@
+//! The list of kernel sets: one list serves dispatch, tests and benches.
+
+use crate::format::TensorType;
+use crate::q8::Q8Row;
+
+/// How a tensor type multiplies: against float or against quantized activations.
+#[derive(Clone, Copy)]
+pub enum VecDot {
+    /// Σ w·x for F32, F16 and BF16 weights. `w` holds `x.len()` elements.
+    Float(fn(w: &[u8], x: &[f32]) -> f32),
+    /// Σ w·x for block-quantized weights. `w` holds `x.qs.len()` elements.
+    Q8(fn(w: &[u8], x: Q8Row<'_>) -> f32),
+}
+
+/// One instruction set's kernels. A value, not a trait: see [`all`].
+pub struct Kernels {
+    /// The name that `BROOKLET_ISA` takes.
+    pub name: &'static str,
+    /// Quantizes whole blocks of 32 activations: `x.len()` values, a scale a 32, a sum a 16.
+    pub quantize_q8: fn(x: &[f32], qs: &mut [i8], d: &mut [f32], sums: &mut [i16]),
+    /// The dot product of a weight row of this type with an activation row.
+    pub vec_dot: fn(TensorType) -> VecDot,
+    /// `y += a · x` with `x` stored as F32, F16 or BF16 (`y.len()` elements); panics on others.
+    pub axpy: fn(ty: TensorType, a: f32, x: &[u8], y: &mut [f32]),
+    /// `out = x · rsqrt(mean(x²) + eps) · w`, all of one length.
+    pub rms_norm: fn(x: &[f32], w: &[f32], eps: f32, out: &mut [f32]),
+    /// `gate = silu(gate) · up`.
+    pub silu_mul: fn(gate: &mut [f32], up: &[f32]),
+    /// Softmax in place.
+    pub softmax: fn(x: &mut [f32]),
+}
+
+/// `BROOKLET_ISA` names a set that this processor does not run.
+#[derive(Debug, thiserror::Error)]
+#[error("BROOKLET_ISA is '{found}', but this processor runs only: {available}")]
+pub struct UnknownIsa {
+    /// What the variable holds.
+    pub found: String,
+    /// The names that would do.
+    pub available: String,
+}
+
+/// The kernel sets this processor runs, best first. The last is always `scalar`.
+pub fn all() -> Vec<&'static Kernels> {
+    vec![&crate::scalar::KERNELS]
+}
+
+/// The best set, or the one that the environment variable `BROOKLET_ISA` names.
+///
+/// # Errors
+/// The variable names no set in [`all`].
+pub fn active() -> Result<&'static Kernels, UnknownIsa> {
+    let sets = all();
+    match std::env::var("BROOKLET_ISA") {
+        Err(_) => Ok(sets[0]),
+        Ok(found) => sets.iter().find(|k| k.name == found).copied().ok_or_else(|| UnknownIsa {
+            found,
+            available: sets.iter().map(|k| k.name).collect::<Vec<_>>().join(", "),
+        }),
+    }
+}

@@ -1,0 +1,17 @@
+//! Quantized block formats and the SIMD kernels that multiply from them.
+//!
+//! [`format`] holds one file a quantized type: its layout, its encoder, its decoder and its scalar
+//! dot product. [`Kernels`] is a set of the same operations for one instruction set; [`all`] lists
+//! the sets this processor runs, best first, and [`active`] picks one. `scalar` is the
+//! specification every other set is tested against.
+//!
+//! This crate depends on nothing else of brooklet, and holds almost all of its `unsafe` code.
+
+pub mod format;
+mod isa;
+pub mod q8;
+mod scalar;
+
+pub use format::TensorType;
+pub use isa::{Kernels, UnknownIsa, VecDot, active, all};
+pub use q8::{Q8Buffer, Q8Row};

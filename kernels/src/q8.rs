@@ -1,0 +1,68 @@
+//! Activations quantized to int8 in blocks of 32, the right-hand side of every quantized product.
+
+/// Elements that share one scale.
+pub const Q8_BLOCK: usize = 32;
+/// Elements that share one entry of [`Q8Row::sums`].
+pub const Q8_SUM: usize = 16;
+
+/// One quantized row of `k` activations: `x[i] ≈ qs[i] · d[i / 32]`.
+#[derive(Clone, Copy, Debug)]
+pub struct Q8Row<'a> {
+    /// `k` values in -127..=127.
+    pub qs: &'a [i8],
+    /// `k / 32` scales.
+    pub d: &'a [f32],
+    /// `k / 16` sums of 16 consecutive `qs`, for the types that carry an offset or a minimum.
+    pub sums: &'a [i16],
+}
+
+/// Storage for up to `rows` quantized rows of up to `k` activations, allocated once.
+#[derive(Clone, Debug, Default)]
+pub struct Q8Buffer {
+    k: usize,
+    rows: usize,
+    qs: Vec<i8>,
+    d: Vec<f32>,
+    sums: Vec<i16>,
+}
+
+impl Q8Buffer {
+    /// Makes room for `elements` activations in all (rows × k), a multiple of 32.
+    pub fn with_capacity(elements: usize) -> Self {
+        Q8Buffer {
+            k: 0,
+            rows: 0,
+            qs: vec![0; elements],
+            d: vec![0.0; elements / Q8_BLOCK],
+            sums: vec![0; elements / Q8_SUM],
+        }
+    }
+
+    /// Quantizes `x`, `x.len() / k` rows of `k` activations, with `kernels`.
+    ///
+    /// # Panics
+    /// If `k` is no multiple of 32, `x` no multiple of `k`, or the buffer too small.
+    pub fn quantize(&mut self, kernels: &crate::Kernels, x: &[f32], k: usize) {
+        assert!(k.is_multiple_of(Q8_BLOCK) && x.len().is_multiple_of(k));
+        self.k = k;
+        self.rows = x.len() / k;
+        let n = x.len();
+        (kernels.quantize_q8)(
+            x,
+            &mut self.qs[..n],
+            &mut self.d[..n / Q8_BLOCK],
+            &mut self.sums[..n / Q8_SUM],
+        );
+    }
+
+    /// Row `r` of the last [`Q8Buffer::quantize`].
+    pub fn row(&self, r: usize) -> Q8Row<'_> {
+        let k = self.k;
+        assert!(r < self.rows);
+        Q8Row {
+            qs: &self.qs[r * k..(r + 1) * k],
+            d: &self.d[r * k / Q8_BLOCK..(r + 1) * k / Q8_BLOCK],
+            sums: &self.sums[r * k / Q8_SUM..(r + 1) * k / Q8_SUM],
+        }
+    }
+}

@@ -1,0 +1,25 @@
+//! brooklet runs LFM2 language models (Liquid AI's hybrid of short convolutions and attention)
+//! from memory-mapped, quantized GGUF files on small machines.
+//!
+//! ```text
+//! model.gguf ──mmap──▶ Gguf ──▶ Config + Weights ──▶ Model (immutable, shared)
+//! text ──Tokenizer──▶ ids ──Session::prefill/decode──▶ logits ──Sampler──▶ id ──TokenDecoder──▶ text
+//! ```
+//!
+//! One [`Model`] serves many [`Session`]s; a session owns everything that changes.
+
+mod error;
+mod generate;
+pub mod gguf;
+pub mod model;
+mod sampler;
+mod session;
+pub mod tokenizer;
+
+pub use error::{Error, Result};
+pub use generate::{Generation, Limits, Stop, generate};
+pub use gguf::Gguf;
+pub use model::Model;
+pub use sampler::{Sampler, SamplerConfig};
+pub use session::{Session, SessionError, SessionOptions};
+pub use tokenizer::{ChatTemplate, TokenDecoder, Tokenizer};

@@ -1,0 +1,1 @@
+//! What commands share in talking to people: progress bars, tables, sizes.
