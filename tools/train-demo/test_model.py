@@ -33,6 +33,10 @@ def test_template():
         _, messages = generator.conversation(rng)
         system = generate.SYSTEM.split("\n")[0]
         turns = [{"role": "system", "content": system}] + messages if n % 2 else messages
+        for m in turns[::2] + turns[1::2]:  # calls go in as transformers carries them
+            if evaluate.START in m["content"]:
+                m["tool_calls"] = [{"type": "function", "function": c} for c in evaluate.parse_calls(m["content"])]
+        turns = [{**m, "content": ""} if "tool_calls" in m else m for m in turns]
         rendered, _ = render_jinja_template([turns], tools=generate.TOOLS if n % 2 else None, chat_template=template, add_generation_prompt=True, bos_token="<|startoftext|>")
         mine = "".join(text for text, _ in generate.render(messages, generate.SYSTEM if n % 2 else None, generate=True))
         assert rendered[0] == mine, (rendered[0], mine)
