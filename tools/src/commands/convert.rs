@@ -117,6 +117,5 @@ pub(super) fn report(report: &Report) -> Result<()> {
         report.bits_per_weight(),
         report.time.as_secs_f64()
     );
-    println!("{}", report.path.display());
-    Ok(())
+    ui::print_line(&report.path.display())
 }
