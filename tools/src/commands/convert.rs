@@ -87,7 +87,7 @@ pub(super) fn with_ui(
     let flag = cancel.clone();
     // Without a handler Ctrl-C still ends the program, but leaves the temporary file.
     let _ = ctrlc::set_handler(move || flag.store(true, Ordering::Relaxed));
-    let options = Options { progress: Some(&progress), cancel: Some(&cancel), ..Options::new(file_type) };
+    let options = Options { file_type, progress: Some(&progress), cancel: Some(&cancel) };
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.map_or(0, usize::from)).build()?;
     let outcome = pool.install(|| work(&options));
     bar.finish_and_clear();

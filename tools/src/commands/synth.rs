@@ -75,6 +75,7 @@ impl Size {
             norm_eps: 1e-5,
             conv_kernel: 3,
             context_length: 128_000,
+            sliding_window: None,
             layers: (0..LAYERS).map(kind).collect(),
         }
     }

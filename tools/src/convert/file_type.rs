@@ -145,7 +145,7 @@ fn more_bits(index: usize, count: usize) -> bool {
 }
 
 /// `blk.7.attn_v.weight` into 7 and `attn_v.weight`.
-pub(super) fn split_layer(name: &str) -> Option<(usize, &str)> {
+fn split_layer(name: &str) -> Option<(usize, &str)> {
     let (layer, tensor) = name.strip_prefix("blk.")?.split_once('.')?;
     Some((layer.parse().ok()?, tensor))
 }

@@ -212,6 +212,7 @@ impl HfConfig {
             norm_eps: fields.positive(&["norm_eps", "block_norm_eps"], 1e-5)?,
             conv_kernel,
             context_length: fields.size(&["max_position_embeddings"], 128_000, 1 << 30)?,
+            sliding_window: None,
             layers: fields.layers(num_kv_heads)?,
         };
         let tied = fields.boolean(&["tie_embedding", "tie_word_embeddings"], true)?;

@@ -49,10 +49,10 @@ pub struct Options<'a> {
     pub cancel: Option<&'a AtomicBool>,
 }
 
-impl Options<'_> {
-    /// Converts to this type, without a word.
-    pub fn new(file_type: FileType) -> Self {
-        Options { file_type, progress: None, cancel: None }
+impl Default for Options<'_> {
+    /// Q4_0, without a word.
+    fn default() -> Self {
+        Options { file_type: FileType::Q4_0, progress: None, cancel: None }
     }
 }
 

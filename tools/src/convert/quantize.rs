@@ -1,13 +1,14 @@
 //! Float GGUF files to quantized ones.
 
 use super::error::{ConvertError, Result};
-use super::file_type::split_layer;
 use super::pipeline::{self, Job, Source};
-use super::{Choice, Options, QUANTIZATION_VERSION, Report, check_output};
+use super::{Choice, Options, QUANTIZATION_VERSION, Report, check_output, gqa};
 use brooklet::Gguf;
 use brooklet::gguf::{GgufWriter, TensorInfo, TensorPlan, Value};
-use brooklet::model::tensors::{LFM2, Role};
+use brooklet::model::Config;
+use brooklet::model::tensors::{Role, TensorSpec, specs};
 use brooklet_kernels::TensorType;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;
 
@@ -15,50 +16,23 @@ use std::time::Instant;
 /// replaced if it is there. All metadata is kept. A tensor that already has its type is copied.
 ///
 /// # Errors
-/// An invalid file, another architecture, an unknown tensor, a tensor that is quantized already, or
-/// a file that cannot be read or written.
+/// An invalid file, another architecture, tensors that are not the architecture's, a tensor that is
+/// quantized already, or a file that cannot be read or written.
 pub fn quantize(input: &Path, out: &Path, options: &Options) -> Result<Report> {
     let start = Instant::now();
     let gguf = Gguf::open(input)?;
     check_output(out, std::iter::once(input))?;
-    match gguf.get_str("general.architecture")? {
-        Some("lfm2") => {}
-        other => {
-            let reason = format!("its general.architecture is {}", other.unwrap_or("missing"));
-            return Err(ConvertError::NotLfm2 { path: input.to_path_buf(), reason });
-        }
-    }
     if let Some(parts @ 2..) = gguf.get_usize("split.count")? {
         let what = format!("one of {parts} parts of a split file");
         return Err(ConvertError::unsupported(input, what + " (merge them with llama-gguf-split --merge)"));
     }
+    let config = Config::from_gguf(&gguf)?;
     let choice = Choice {
         file_type: options.file_type,
         tied: gguf.tensor("output.weight").is_none(),
-        gqa: gqa(input, &gguf)?,
+        gqa: gqa(&config),
     };
-    let jobs: Vec<Job> = gguf
-        .tensors()
-        .iter()
-        .map(|info| {
-            let ty = match role(&info.name) {
-                None => {
-                    let (expected, found) = ("only tensors of LFM2", "an unknown one");
-                    return Err(ConvertError::tensor(input, &info.name, expected, found));
-                }
-                // Left as they are, as llama-quantize leaves them.
-                Some(Role::Float) => info.ty,
-                Some(Role::Matrix) => choice.matrix(&info.name, info.shape[0]),
-            };
-            check_float(input, info, ty)?;
-            Ok(Job {
-                plan: TensorPlan { name: info.name.clone(), ty, shape: info.shape.clone() },
-                source: Source::Gguf(&gguf, info),
-                path: input.to_path_buf(),
-                name: info.name.clone(),
-            })
-        })
-        .collect::<Result<_>>()?;
+    let jobs = jobs(input, &gguf, &config, &choice)?;
 
     let mut writer = GgufWriter::new();
     writer.copy_metadata(&gguf);
@@ -72,6 +46,41 @@ pub fn quantize(input: &Path, out: &Path, options: &Options) -> Result<Report> {
     Ok(Report::new(out, &jobs, start, Vec::new()))
 }
 
+/// Every tensor of the file, in its order, which must be those of the table.
+fn jobs<'a>(path: &Path, gguf: &'a Gguf, config: &Config, choice: &Choice) -> Result<Vec<Job<'a>>> {
+    let mut missing: BTreeMap<String, TensorSpec> =
+        specs(config).into_iter().map(|spec| (spec.gguf.clone(), spec)).collect();
+    let mut jobs = Vec::new();
+    for info in gguf.tensors() {
+        let Some(spec) = missing.remove(&info.name) else {
+            return Err(ConvertError::tensor(path, &info.name, "only tensors of LFM2", "an unknown one"));
+        };
+        if info.shape != spec.shape {
+            let (expected, found) = (format!("shape {:?}", spec.shape), format!("{:?}", info.shape));
+            return Err(ConvertError::tensor(path, &info.name, expected, found));
+        }
+        let ty = match spec.role {
+            // Left as they are, as llama-quantize leaves them.
+            Role::Float => info.ty,
+            Role::Matrix => choice.matrix(&info.name, info.shape[0]),
+        };
+        check_float(path, info, ty)?;
+        jobs.push(Job {
+            plan: TensorPlan { name: info.name.clone(), ty, shape: info.shape.clone() },
+            source: Source::Gguf(gguf, info),
+            path: path.to_path_buf(),
+            name: info.name.clone(),
+        });
+    }
+    match missing.into_values().find(|spec| !spec.optional) {
+        None => Ok(jobs),
+        Some(spec) => {
+            let expected = format!("shape {:?}", spec.shape);
+            Err(ConvertError::tensor(path, spec.gguf, expected, "no such tensor"))
+        }
+    }
+}
+
 /// A quantized tensor may stay what it is, but not become another.
 fn check_float(path: &Path, info: &TensorInfo, to: TensorType) -> Result<()> {
     if !info.ty.is_quantized() || info.ty == to {
@@ -79,36 +88,4 @@ fn check_float(path: &Path, info: &TensorInfo, to: TensorType) -> Result<()> {
     }
     let found = format!("{}: the file is quantized already, start from a float one", info.ty);
     Err(ConvertError::tensor(path, &info.name, "F32, F16 or BF16", found))
-}
-
-/// The role of a GGUF tensor by name.
-fn role(name: &str) -> Option<Role> {
-    let (layer, tensor) = split_layer(name).map_or((false, name), |(_, tensor)| (true, tensor));
-    let row = LFM2.iter().find(|row| match row.gguf.strip_prefix("blk.{}.") {
-        Some(rest) => layer && rest == tensor,
-        None => !layer && row.gguf == tensor,
-    })?;
-    Some(row.role)
-}
-
-/// Query heads a key/value head, a layer, from `lfm2.attention.*`.
-fn gqa(path: &Path, gguf: &Gguf) -> Result<Vec<usize>> {
-    let require = |key: &str| -> Result<usize> {
-        gguf.get_usize(key)?.ok_or_else(|| ConvertError::field(path, key, "a number", "nothing"))
-    };
-    let layers = require("lfm2.block_count")?;
-    let heads = require("lfm2.attention.head_count")?;
-    let key = "lfm2.attention.head_count_kv";
-    let bad = |found: &dyn std::fmt::Display| {
-        ConvertError::field(path, key, format!("a list of {layers} numbers"), found)
-    };
-    let array = gguf.get_array(key)?.ok_or_else(|| bad(&"nothing"))?;
-    if array.len() != layers || layers == 0 {
-        return Err(bad(&array.len()));
-    }
-    let per_layer = |value: Value| match value.as_usize() {
-        Some(kv) => Ok(heads.checked_div(kv).unwrap_or(0)),
-        None => Err(bad(&"something else")),
-    };
-    array.iter().map(per_layer).collect()
 }
