@@ -9,9 +9,11 @@
 
 pub mod format;
 mod isa;
+mod matmul;
 pub mod q8;
 mod scalar;
 
 pub use format::TensorType;
 pub use isa::{Kernels, UnknownIsa, VecDot, active, all};
+pub use matmul::{Activations, OutTile, tiles};
 pub use q8::{Q8Buffer, Q8Row};

@@ -1,0 +1,56 @@
+//! Q3_K: 256 elements in 16 groups, `d · (s − 32) · (q − 4)` with 3-bit `q`, 6-bit `s`.
+//!
+//! Bytes: 32 × the third bits (bit j of byte i: element 32 j + i); 64 × the low two bits, as Q2_K's; 12 × s
+//! (the low four bits of s[i] in the low, of s[i + 8] in the high nibble of byte i; the high two bits of s[i]
+//! in byte 8 + i % 4 from bit 2 · (i / 4)); d f16.
+
+use super::Format;
+use super::block::{Block, Unpacked, format, get_f16};
+use super::q2_k::unpack_2bit;
+
+pub(super) static FORMAT: Format = format::<Q3_K, 256, 110>("Q3_K");
+
+#[allow(non_camel_case_types)]
+pub(crate) struct Q3_K;
+
+impl Block<256, 110> for Q3_K {
+    const GROUP: usize = 16;
+    const HAS_MIN: bool = false;
+
+    fn unpack(block: &[u8; 110], out: &mut Unpacked<256>) {
+        let d = get_f16(block, 108);
+        for (scale, s) in out.scale.iter_mut().zip(unpack_scales(&block[96..108])) {
+            *scale = d * f32::from(s);
+        }
+        unpack_2bit(&block[32..96], &mut out.q);
+        for (j, q) in out.q.chunks_exact_mut(32).enumerate() {
+            for (q, &high) in q.iter_mut().zip(&block[..32]) {
+                *q += ((high >> j & 1) << 2) as i8 - 4;
+            }
+        }
+    }
+
+    fn encode(_x: &[f32; 256], _block: &mut [u8; 110]) {
+        todo!()
+    }
+}
+
+/// The group scales, −32..=31, of their 12 bytes.
+pub(crate) fn unpack_scales(bytes: &[u8]) -> [i8; 16] {
+    std::array::from_fn(|i| {
+        let low = bytes[i % 8] >> (4 * (i / 8)) & 15;
+        let high = bytes[8 + i % 4] >> (2 * (i / 4)) & 3;
+        (low | high << 4) as i8 - 32
+    })
+}
+
+/// The reverse of [`unpack_scales`].
+fn pack_scales(scales: [i8; 16]) -> [u8; 12] {
+    let mut bytes = [0; 12];
+    for (i, s) in scales.into_iter().enumerate() {
+        let s = (s + 32) as u8;
+        bytes[i % 8] |= (s & 15) << (4 * (i / 8));
+        bytes[8 + i % 4] |= (s >> 4) << (2 * (i / 4));
+    }
+    bytes
+}
