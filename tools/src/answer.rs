@@ -1,10 +1,10 @@
 //! One answer: what the session already holds is kept, the rest of the prompt is taken in pieces that
 //! can be watched and stopped, then the model generates.
 
-use crate::terminal::stderr_is_terminal;
+use crate::ui;
 use anyhow::Result;
-use brooklet::{Generation, Limits, Sampler, SamplerConfig, Session, SessionError, Stop, Tokenizer, generate};
-use indicatif::{ProgressBar, ProgressStyle};
+use brooklet::{Error, Generation, Limits, Sampler, SamplerConfig, Session, SessionError, Stop, Tokenizer, generate};
+use indicatif::ProgressBar;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -34,7 +34,8 @@ pub fn answer(
 ) -> Result<Generation> {
     let context = session.context();
     if prompt.len() > context {
-        return Err(brooklet::Error::from(SessionError::ContextFull { needed: prompt.len(), context }).into());
+        let limit = session.model().config().context_length;
+        return Err(Error::from(SessionError::ContextFull { needed: prompt.len(), context, limit }).into());
     }
     // One id at least is left to compute: the logits after the prompt are needed.
     let common = prompt.iter().zip(session.tokens()).take_while(|(a, b)| a == b).count();
@@ -55,7 +56,6 @@ pub fn answer(
     }
     drop(bar);
     let before = started.elapsed();
-    sampler.observe(prompt);
     let mut generation = generate(session, &mut sampler, tokenizer, rest, limits, |text| {
         on_text(text) && !cancelled.load(Ordering::Relaxed)
     })?;
@@ -72,6 +72,7 @@ fn stopped(prompt_tokens: usize, prompt_time: Duration) -> Generation {
         stop: Stop::Cancelled,
         prompt_tokens,
         prompt_time,
+        decode_tokens: 0,
         decode_time: Duration::ZERO,
     }
 }
@@ -91,10 +92,8 @@ impl PromptBar {
 
     fn advance(&mut self, tokens: u64) {
         self.done += tokens;
-        if self.bar.is_none() && stderr_is_terminal() && self.started.elapsed() > PATIENCE {
-            let style = ProgressStyle::with_template("reading the prompt {bar:30} {pos}/{len} tokens, {eta} left");
-            let bar = ProgressBar::new(self.total);
-            self.bar = Some(style.map(|s| bar.clone().with_style(s)).unwrap_or(bar));
+        if self.bar.is_none() && self.started.elapsed() > PATIENCE {
+            self.bar = Some(ui::step_bar(self.total, "Reading the prompt"));
         }
         if let Some(bar) = &self.bar {
             bar.set_position(self.done);
@@ -116,14 +115,12 @@ pub fn speed(generation: &Generation) -> String {
         t if t > 0.0 && tokens > 0 => format!(" at {:.1} tokens/s", tokens as f64 / t),
         _ => String::new(),
     };
-    let Generation { ids, prompt_tokens, prompt_time, decode_time, .. } = generation;
-    // The first id of the answer is drawn in the prompt's time.
-    let decoded = ids.len().saturating_sub(1);
+    let Generation { ids, prompt_tokens, prompt_time, decode_tokens, decode_time, .. } = generation;
     format!(
         "prompt {prompt_tokens} tokens{}, answer {} tokens{}",
         rate(*prompt_tokens, *prompt_time),
         ids.len(),
-        rate(decoded, *decode_time)
+        rate(*decode_tokens, *decode_time)
     )
 }
 
@@ -147,6 +144,7 @@ mod tests {
         let mut generation = stopped(10, Duration::from_millis(100));
         assert_eq!(speed(&generation), "prompt 10 tokens at 100.0 tokens/s, answer 0 tokens");
         generation.ids = vec![1, 2, 3];
+        generation.decode_tokens = 2;
         generation.decode_time = Duration::from_millis(50);
         assert_eq!(
             speed(&generation),

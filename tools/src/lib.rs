@@ -5,6 +5,7 @@ pub mod answer;
 pub mod commands;
 pub mod convert;
 pub mod conversation;
+pub mod gguf_info;
 pub mod hint;
 pub mod model_args;
 pub mod terminal;

@@ -2,11 +2,11 @@
 
 use crate::hint::HintExt;
 use anyhow::{Context, Result, bail};
+use brooklet::gguf::GgufError;
 use brooklet::{Error, Gguf, Model, SamplerConfig, Session, SessionOptions, Tokenizer};
 use brooklet_kernels::TensorType;
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -85,24 +85,9 @@ impl ModelArgs {
     /// # Errors
     /// The context asked for is larger than the one the model was made for.
     pub fn session(&self, model: &Arc<Model>) -> Result<Session> {
-        self.session_with(model, self.ctx, self.threads)
-    }
-
-    /// As [`ModelArgs::session`], with another context and other threads than the options say.
-    pub fn session_with(
-        &self,
-        model: &Arc<Model>,
-        context: Option<usize>,
-        threads: Option<usize>,
-    ) -> Result<Session> {
-        let stated = model.config().context_length;
-        if let Some(asked) = context.filter(|c| *c > stated) {
-            bail!(
-                "a context of {asked} tokens is more than the {stated} that {} states",
-                self.model.display()
-            );
-        }
-        Ok(Session::new(model.clone(), SessionOptions { context, kv_type: self.kv_type.into(), threads })?)
+        let options =
+            SessionOptions { context: self.ctx, kv_type: self.kv_type.into(), threads: self.threads };
+        Ok(Session::new(model.clone(), options)?)
     }
 
     /// The model's tokenizer.
@@ -129,20 +114,24 @@ pub fn open_gguf(path: &Path) -> Result<Gguf> {
                 error.map_err(Into::into)
             }
         }
-        Err(error) if has_gguf_magic(path) => Err(error).with_context(|| name.to_string()).hint(|| {
-            "the file may be incomplete or damaged: compare its size with the source's, or make it anew".into()
-        }),
-        Err(error) => Err(error).with_context(|| format!("{name} is not a GGUF file")).hint(|| {
-            "a model is one GGUF file; `brooklet convert DIR` makes it of a checkpoint directory with \
-             config.json and *.safetensors"
-                .into()
-        }),
+        Err(error) => {
+            let hint = match &error {
+                Error::Gguf(GgufError::Magic { .. }) => Some(
+                    "a model is one GGUF file; `brooklet convert DIR` makes it of a checkpoint directory with \
+                     config.json and *.safetensors",
+                ),
+                Error::Gguf(GgufError::Truncated { .. } | GgufError::OutOfBounds { .. }) => {
+                    Some("download the file again, or make it anew with `brooklet convert`")
+                }
+                _ => None,
+            };
+            let error = Err(error).with_context(|| name.to_string());
+            match hint {
+                Some(hint) => error.hint(|| hint.into()),
+                None => error,
+            }
+        }
     }
-}
-
-fn has_gguf_magic(path: &Path) -> bool {
-    let mut magic = [0; 4];
-    std::fs::File::open(path).and_then(|mut f| f.read_exact(&mut magic)).is_ok() && &magic == b"GGUF"
 }
 
 /// Options of the commands that draw tokens. What is not given comes from the file

@@ -211,6 +211,12 @@ impl Chat {
             }
             other => other?,
         };
+        if generation.stop == Stop::Cancelled && generation.ids.is_empty() {
+            // Stopped while it read: as if nothing had been said.
+            self.conversation.messages.pop();
+            note("Stopped; your message is taken back.");
+            return Ok(());
+        }
         out.write_all(b"\n")?;
         out.flush()?;
 
