@@ -133,8 +133,7 @@ impl Session {
             .thread_name(|i| format!("brooklet-{i}"))
             .build()
             .map_err(|e| resources(e.to_string()))?;
-        let state =
-            State::new(config, options.kv_type, context).map_err(|e| resources(e.to_string()))?;
+        let state = State::new(config, options.kv_type, context).map_err(|e| resources(e.to_string()))?;
         Ok(Session {
             pool: Arc::new(pool),
             kv_type: options.kv_type,

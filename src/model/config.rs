@@ -218,7 +218,11 @@ impl Keys<'_> {
             }
         }
         if self.gguf.get_bool(&key("attention.causal"))? == Some(false) {
-            return Err(range("attention.causal", "true (bidirectional models do not generate)".into(), false));
+            return Err(range(
+                "attention.causal",
+                "true (bidirectional models do not generate)".into(),
+                false,
+            ));
         }
         for name in ["expert_count", "pooling_type"] {
             if let Some(n) = self.optional(name)?.filter(|n| *n != 0) {

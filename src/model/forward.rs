@@ -117,7 +117,7 @@ impl Model {
     pub(crate) fn logits(&self, t: usize, count: usize, scratch: &mut Scratch, out: &mut [f32]) {
         let hidden = self.config.hidden_size;
         self.norm(&scratch.x[t * hidden..(t + count) * hidden], &self.weights.norm, &mut scratch.h);
-        let x = self.prepare(&scratch.h[..count * hidden], &mut scratch.q8, hidden);
+        let x = self.prepare(&scratch.h[..count * hidden], &mut scratch.q8, &[&self.weights.head]);
         self.matmul(&self.weights.head, &x, out);
     }
 
@@ -141,11 +141,11 @@ impl Model {
     fn short_conv(&self, w: &ShortConv, columns: &mut [f32], n: usize, s: &mut Scratch) {
         let hidden = self.config.hidden_size;
         let bcx = &mut s.wide[..n * 3 * hidden];
-        let x = self.prepare(&s.h[..n * hidden], &mut s.q8, hidden);
+        let x = self.prepare(&s.h[..n * hidden], &mut s.q8, &[&w.in_proj]);
         self.matmul(&w.in_proj, &x, bcx);
         let conv = &mut s.h[..n * hidden];
         short_conv(bcx, &w.taps, columns, conv, hidden);
-        let x = self.prepare(conv, &mut s.q8, hidden);
+        let x = self.prepare(conv, &mut s.q8, &[&w.out_proj]);
         self.matmul(&w.out_proj, &x, &mut s.delta[..n * hidden]);
     }
 
@@ -163,7 +163,7 @@ impl Model {
         let q_dim = num_heads * head_dim;
         let kv_dim = w.num_kv_heads * head_dim;
         let q = &mut s.wide[..n * q_dim];
-        let x = self.prepare(&s.h[..n * hidden], &mut s.q8, hidden);
+        let x = self.prepare(&s.h[..n * hidden], &mut s.q8, &[&w.q_proj, &w.k_proj, &w.v_proj]);
         self.matmul(&w.q_proj, &x, q);
         if !replay {
             let (k, v) = (&mut s.k[..n * kv_dim], &mut s.v[..n * kv_dim]);
@@ -175,12 +175,7 @@ impl Model {
         self.norm_and_rotate(q, q_dim, &w.q_norm, &s.rope, 1.0 / (head_dim as f32).sqrt());
 
         let group = num_heads / w.num_kv_heads * head_dim;
-        let heads = Heads {
-            kernels: self.kernels,
-            kv,
-            head_dim,
-            sliding_window: self.config.sliding_window,
-        };
+        let heads = Heads { kernels: self.kernels, kv, head_dim, sliding_window: self.config.sliding_window };
         let out = &mut s.h[..n * q_dim];
         out.par_chunks_exact_mut(group).zip(q.par_chunks_exact(group)).enumerate().for_each(
             |(i, (out, q))| {
@@ -188,7 +183,7 @@ impl Model {
                 heads.attend(first + t, kv_head, q, out);
             },
         );
-        let x = self.prepare(out, &mut s.q8, q_dim);
+        let x = self.prepare(out, &mut s.q8, &[&w.out_proj]);
         self.matmul(&w.out_proj, &x, &mut s.delta[..n * hidden]);
     }
 
@@ -197,7 +192,8 @@ impl Model {
         let eps = self.config.norm_eps;
         for (t, row) in x.chunks_exact_mut(row).enumerate() {
             for head in row.chunks_exact_mut(weight.len()) {
-                let mean = head.iter().map(|v| f64::from(*v) * f64::from(*v)).sum::<f64>() / head.len() as f64;
+                let mean =
+                    head.iter().map(|v| f64::from(*v) * f64::from(*v)).sum::<f64>() / head.len() as f64;
                 let norm = (1.0 / (mean + f64::from(eps)).sqrt()) as f32;
                 for (v, w) in head.iter_mut().zip(weight) {
                     *v = *v * norm * w;
@@ -214,50 +210,48 @@ impl Model {
     fn mlp(&self, w: &Mlp, n: usize, s: &mut Scratch) {
         let Config { hidden_size: hidden, intermediate_size: ffn, .. } = self.config;
         let (gate, up) = (&mut s.wide[..n * ffn], &mut s.wide2[..n * ffn]);
-        let x = self.prepare(&s.h[..n * hidden], &mut s.q8, hidden);
+        let x = self.prepare(&s.h[..n * hidden], &mut s.q8, &[&w.gate, &w.up]);
         self.matmul(&w.gate, &x, gate);
         self.matmul(&w.up, &x, up);
         for (gate, up) in gate.chunks_exact_mut(ffn).zip(up.chunks_exact(ffn)) {
             (self.kernels.silu_mul)(gate, up);
         }
-        let x = self.prepare(gate, &mut s.q8, ffn);
+        let x = self.prepare(gate, &mut s.q8, &[&w.down]);
         self.matmul(&w.down, &x, &mut s.delta[..n * hidden]);
     }
 
-    /// Quantizes the rows of `x` once for all the matrices that read them. Rows that are no multiple of
-    /// a block meet float weights only: quantized ones have whole blocks.
-    fn prepare<'a>(&self, x: &'a [f32], q8: &'a mut Q8Buffer, k: usize) -> Input<'a> {
-        let quantized = k.is_multiple_of(32).then(|| {
-            q8.quantize(self.kernels, x, k);
-            &*q8
-        });
-        Input { x, quantized }
+    /// Quantizes the rows of `x` once for all the matrices that read them, if any wants that.
+    fn prepare<'a>(&self, x: &'a [f32], q8: &'a mut Q8Buffer, readers: &[&Matrix]) -> Input<'a> {
+        if readers.iter().any(|w| w.ty.is_quantized()) {
+            q8.quantize(self.kernels, x, readers[0].cols);
+        }
+        Input { x, q8 }
     }
 
     /// `out = x · Wᵀ`, token-major.
     fn matmul(&self, w: &Matrix, x: &Input<'_>, out: &mut [f32]) {
-        let x = match (w.ty.is_quantized(), x.quantized) {
-            (true, Some(q8)) => Activations::Q8(q8),
-            (false, _) => Activations::Float(x.x),
-            (true, None) => unreachable!("a quantized matrix has rows of whole blocks"),
+        let x = match w.ty.is_quantized() {
+            true => Activations::Q8(x.q8),
+            false => Activations::Float { x: x.x },
         };
         let (data, bytes) = (w.data(&self.gguf), w.row_bytes());
         if out.len() == w.rows {
-            out.par_chunks_mut(DECODE_ROWS).zip(data.par_chunks(DECODE_ROWS * bytes)).for_each(
-                |(out, w_rows)| self.kernels.matvec(w.ty, w_rows, w.cols, x, out),
-            );
+            out.par_chunks_mut(DECODE_ROWS)
+                .zip(data.par_chunks(DECODE_ROWS * bytes))
+                .for_each(|(out, w_rows)| self.kernels.matvec(w.ty, w_rows, w.cols, x, out));
         } else {
-            tiles(out, w.rows, TILE_ROWS).par_iter_mut().zip(data.par_chunks(TILE_ROWS * bytes)).for_each(
-                |(tile, w_rows)| self.kernels.matmul(w.ty, w_rows, w.cols, x, tile),
-            );
+            tiles(out, w.rows, TILE_ROWS)
+                .par_iter_mut()
+                .zip(data.par_chunks(TILE_ROWS * bytes))
+                .for_each(|(tile, w_rows)| self.kernels.matmul(w.ty, w_rows, w.cols, x, tile));
         }
     }
 }
 
-/// Activations as floats and, where they have whole blocks, quantized.
+/// What matrices read: activations as floats and, if a quantized matrix is among the readers, quantized.
 struct Input<'a> {
     x: &'a [f32],
-    quantized: Option<&'a Q8Buffer>,
+    q8: &'a Q8Buffer,
 }
 
 fn add(x: &mut [f32], delta: &[f32]) {

@@ -1,11 +1,11 @@
 //! The tensors of a file, bound to their places in the model. Matrices stay in the map; only norm
 //! weights and convolution taps (a tenth of a percent of a file) are decoded, to f32.
 
+use super::ModelError;
 use super::config::{Config, LayerKind};
 use super::tensors::{self, Role, TensorSpec};
-use super::ModelError;
-use crate::gguf::Gguf;
 use crate::Result;
+use crate::gguf::Gguf;
 use brooklet_kernels::{TensorType, format};
 use std::collections::{HashMap, HashSet};
 
@@ -120,11 +120,7 @@ impl Weights {
                     }),
                 },
                 ffn_norm: floats("ffn_norm")?,
-                mlp: Mlp {
-                    gate: matrix("ffn_gate")?,
-                    up: matrix("ffn_up")?,
-                    down: matrix("ffn_down")?,
-                },
+                mlp: Mlp { gate: matrix("ffn_gate")?, up: matrix("ffn_up")?, down: matrix("ffn_down")? },
             })
         });
         let layers = layers.collect::<Result<Vec<_>>>()?;
