@@ -3,7 +3,9 @@
 
 use crate::ui;
 use anyhow::Result;
-use brooklet::{Error, Generation, Limits, Sampler, SamplerConfig, Session, SessionError, Stop, Tokenizer, generate};
+use brooklet::{
+    Error, Generation, Limits, Sampler, SamplerConfig, Session, SessionError, Stop, Tokenizer, generate,
+};
 use indicatif::ProgressBar;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -3,8 +3,8 @@
 
 pub mod answer;
 pub mod commands;
-pub mod convert;
 pub mod conversation;
+pub mod convert;
 pub mod gguf_info;
 pub mod hint;
 pub mod model_args;

@@ -109,7 +109,9 @@ pub fn open_gguf(path: &Path) -> Result<Gguf> {
             let missing = !path.exists();
             let error = Err(error);
             if missing {
-                error.hint(|| "`brooklet convert DIR -o FILE` makes a GGUF file of a checkpoint directory".into())
+                error.hint(|| {
+                    "`brooklet convert DIR -o FILE` makes a GGUF file of a checkpoint directory".into()
+                })
             } else {
                 error.map_err(Into::into)
             }
@@ -252,7 +254,8 @@ mod tests {
 
     #[test]
     fn random_seeds_differ_and_are_short() {
-        let args = |seed| ModelArgs { model: PathBuf::new(), threads: None, ctx: None, seed, kv_type: KvType::F16 };
+        let args =
+            |seed| ModelArgs { model: PathBuf::new(), threads: None, ctx: None, seed, kv_type: KvType::F16 };
         assert_eq!(args(Some(u64::MAX)).seed(), u64::MAX);
         assert!(args(None).seed() <= u64::from(u32::MAX));
         assert_ne!(args(None).seed(), args(None).seed());

@@ -11,7 +11,6 @@ use rand_core::{RngCore, SeedableRng};
 use rand_pcg::Pcg32;
 use std::io::{self, Write};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Instant;
 
 /// Arguments of `brooklet bench`.
@@ -75,7 +74,8 @@ impl Test {
 
     /// llama-bench's name: `pp512`, `tg128 @ d4096`.
     fn name(&self) -> String {
-        let name = if self.n_prompt > 0 { format!("pp{}", self.n_prompt) } else { format!("tg{}", self.n_gen) };
+        let name =
+            if self.n_prompt > 0 { format!("pp{}", self.n_prompt) } else { format!("tg{}", self.n_gen) };
         if self.n_depth > 0 { format!("{name} @ d{}", self.n_depth) } else { name }
     }
 }
@@ -194,7 +194,13 @@ fn tests(args: &Args) -> Vec<Test> {
 
 /// Nanoseconds of each repetition. Only the prompt or the generation itself is timed: neither warming
 /// up, nor filling the context to the depth, nor going back to it.
-fn measure(session: &mut Session, test: Test, repetitions: usize, seed: u64, bar: &ProgressBar) -> Result<Vec<u64>> {
+fn measure(
+    session: &mut Session,
+    test: Test,
+    repetitions: usize,
+    seed: u64,
+    bar: &ProgressBar,
+) -> Result<Vec<u64>> {
     let vocab_size = session.model().config().vocab_size as u64;
     let mut rng = Pcg32::seed_from_u64(seed);
     let mut random = |n: usize| -> Vec<u32> {
@@ -283,7 +289,11 @@ fn model_type(model: &Model) -> String {
     let gguf = model.gguf();
     let text = |key| gguf.get_str(key).ok().flatten();
     let size = text("general.size_label").map_or_else(|| human_count(model.n_params()), str::to_string);
-    let parts = [text("general.architecture").unwrap_or_default().to_string(), size, file_type(gguf).unwrap_or_default()];
+    let parts = [
+        text("general.architecture").unwrap_or_default().to_string(),
+        size,
+        file_type(gguf).unwrap_or_default(),
+    ];
     printable(parts.join(" ").trim())
 }
 

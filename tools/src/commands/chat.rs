@@ -31,7 +31,13 @@ pub struct Args {
     #[command(flatten)]
     history: HistoryArgs,
     /// New tokens an answer at most; -1 goes on until the model ends or the context is full
-    #[arg(short = 'n', long = "max-tokens", value_name = "N", default_value = "-1", allow_negative_numbers = true)]
+    #[arg(
+        short = 'n',
+        long = "max-tokens",
+        value_name = "N",
+        default_value = "-1",
+        allow_negative_numbers = true
+    )]
     limit: TokenLimit,
     /// Say settings on standard error
     #[arg(short, long)]
@@ -86,7 +92,9 @@ pub fn run(args: Args) -> Result<()> {
     let mut outcome = chat.answer_pending();
     loop {
         match outcome {
-            Err(error) if input.is_interactive() && !crate::hint::is_closed_pipe(&error) => note(report(&error)),
+            Err(error) if input.is_interactive() && !crate::hint::is_closed_pipe(&error) => {
+                note(report(&error))
+            }
             other => other?,
         }
         outcome = match input.read()? {
@@ -160,11 +168,19 @@ impl Chat {
             }
             Command::Save(path) => {
                 write_messages(path, &self.conversation.messages)?;
-                note(format_args!("{} messages written to {}.", self.conversation.messages.len(), path.display()));
+                note(format_args!(
+                    "{} messages written to {}.",
+                    self.conversation.messages.len(),
+                    path.display()
+                ));
             }
             Command::Load(path) => {
                 self.conversation.messages = read_messages(path)?;
-                note(format_args!("{} messages read from {}.", self.conversation.messages.len(), path.display()));
+                note(format_args!(
+                    "{} messages read from {}.",
+                    self.conversation.messages.len(),
+                    path.display()
+                ));
                 self.answer_pending()?;
             }
         }
@@ -192,7 +208,8 @@ impl Chat {
         let ids = self.template.encode(&self.tokenizer, messages, tools.as_ref(), true)?;
         // Another seed an answer: the same question twice need not get the same words, yet the whole
         // conversation comes out alike for the same --seed.
-        let config = SamplerConfig { seed: self.config.seed.wrapping_add(self.answers), ..self.config.clone() };
+        let config =
+            SamplerConfig { seed: self.config.seed.wrapping_add(self.answers), ..self.config.clone() };
 
         let mut out = io::stdout().lock();
         let mut written = Ok(());
@@ -250,7 +267,10 @@ mod tests {
         assert!(Command::parse("hello /reset").is_none());
         assert!(Command::parse(" /reset").is_none());
         assert_eq!(Command::parse("/reset").unwrap().unwrap(), Command::Reset);
-        assert_eq!(Command::parse("/save  my talk.json ").unwrap().unwrap(), Command::Save(Path::new("my talk.json")));
+        assert_eq!(
+            Command::parse("/save  my talk.json ").unwrap().unwrap(),
+            Command::Save(Path::new("my talk.json"))
+        );
         assert!(Command::parse("/save").unwrap().unwrap_err().to_string().contains("needs a file"));
         assert!(Command::parse("/frobnicate").unwrap().is_err());
     }

@@ -130,15 +130,19 @@ fn layers(gguf: &Gguf, architecture: &str) -> Option<String> {
     };
     let row: Vec<&str> = kv_heads.iter().map(|n| if *n == 0 { "c" } else { "A" }).collect();
     let attention = kv_heads.iter().filter(|n| **n > 0).count();
-    Some(format!("{count}: {} ({} short convolutions, {attention} attention)", row.join(" "), count - attention))
+    Some(format!(
+        "{count}: {} ({} short convolutions, {attention} attention)",
+        row.join(" "),
+        count - attention
+    ))
 }
 
 fn heads(gguf: &Gguf, architecture: &str) -> Option<String> {
     let number = |key: &str| gguf.get_usize(&format!("{architecture}.{key}")).ok().flatten();
     let heads = number("attention.head_count")?;
     let kv = match kv_heads(gguf, architecture) {
-        Some(list) => list.into_iter().max(),
-        None => number("attention.head_count_kv"),
+        Some(list) => list.into_iter().max().map(|n| n.to_string()),
+        None => number("attention.head_count_kv").map(|n| n.to_string()),
     };
     let head_dim = number("attention.key_length").or_else(|| number("embedding_length")?.checked_div(heads));
     let mut text = heads.to_string();
@@ -188,7 +192,8 @@ fn totals(gguf: &Gguf) -> Vec<[String; 4]> {
             rows.push([ty.name().into(), count.to_string(), human_count(parameters), human_bytes(bytes)]);
         }
     }
-    let all = [gguf.tensors().len().to_string(), human_count(n_params(gguf)), human_bytes(tensor_bytes(gguf))];
+    let all =
+        [gguf.tensors().len().to_string(), human_count(n_params(gguf)), human_bytes(tensor_bytes(gguf))];
     let [count, parameters, bytes] = all;
     rows.push(["all".into(), count, parameters, bytes]);
     rows
@@ -220,7 +225,8 @@ fn for_people(value: Value<'_>, full: bool) -> String {
         Value::Array(array) => {
             let shown = shown_of(array, full);
             let items: Vec<String> = array.iter().take(shown).map(|v| for_people(v, full)).collect();
-            let more = if shown < array.len() { format!(", … ({} in all)", array.len()) } else { String::new() };
+            let more =
+                if shown < array.len() { format!(", … ({} in all)", array.len()) } else { String::new() };
             format!("[{}{more}]", items.join(", "))
         }
         scalar => match to_json(scalar, full) {

@@ -29,7 +29,13 @@ pub struct Args {
     #[arg(long, conflicts_with_all = ["system", "tools", "messages"])]
     raw: bool,
     /// New tokens at most; -1 goes on until the model ends or the context is full
-    #[arg(short = 'n', long = "max-tokens", value_name = "N", default_value = "-1", allow_negative_numbers = true)]
+    #[arg(
+        short = 'n',
+        long = "max-tokens",
+        value_name = "N",
+        default_value = "-1",
+        allow_negative_numbers = true
+    )]
     limit: TokenLimit,
     /// Stop before this text (may be given several times)
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true, value_parser = clap::builder::NonEmptyStringValueParser::new())]

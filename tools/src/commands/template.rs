@@ -9,11 +9,9 @@ use std::io::{self, Write};
 
 /// Arguments of `brooklet template`.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Prints the prompt exactly, without a newline at its end.\n\n\
+#[command(after_help = "Prints the prompt exactly, without a newline at its end.\n\n\
                   Examples:\n  brooklet template -m model.gguf -p \"Hello\" --system \"Be brief.\"\n  \
-                  brooklet template -m model.gguf --messages talk.json --tools tools.json --json"
-)]
+                  brooklet template -m model.gguf --messages talk.json --tools tools.json --json")]
 #[command(mut_arg("threads", |a| a.hide(true)), mut_arg("ctx", |a| a.hide(true)))]
 #[command(mut_arg("seed", |a| a.hide(true)), mut_arg("kv_type", |a| a.hide(true)))]
 pub struct Args {
