@@ -254,8 +254,8 @@ fn to_json(value: Value<'_>, full: bool) -> serde_json::Value {
         Value::Bool(v) => v.into(),
         Value::String(v) => v.into(),
         // Through the shortest decimal form: 1e-5, not 9.999999747378752e-6.
-        Value::F32(v) => float_json(v.to_string()),
-        Value::F64(v) => float_json(v.to_string()),
+        Value::F32(v) => float_json(format!("{v:?}")),
+        Value::F64(v) => float_json(format!("{v:?}")),
         Value::Array(array) => {
             let shown = shown_of(array, full);
             let items: Vec<_> = array.iter().take(shown).map(|v| to_json(v, full)).collect();
