@@ -25,8 +25,8 @@ pub struct ModelArgs {
     /// Seed of the random numbers: the same seed gives the same output [default: random]
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
-    /// How attention keys and values are stored
-    #[arg(long, value_name = "TYPE", default_value = "f16")]
+    /// Storage of attention keys and values: f16, or f32 (exact, twice the memory)
+    #[arg(long, value_name = "TYPE", default_value = "f16", hide_possible_values = true)]
     pub kv_type: KvType,
 }
 

