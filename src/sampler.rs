@@ -120,8 +120,7 @@ impl Sampler {
             let logit = self.penalized(*logit, id) / temperature;
             candidates.push((if logit.is_nan() { f32::NEG_INFINITY } else { logit }, id as u32));
         }
-        // Of equals the larger id comes first: so top_p cuts where transformers' ascending sort does.
-        let likeliest_first = |a: &(f32, u32), b: &(f32, u32)| b.0.total_cmp(&a.0).then(b.1.cmp(&a.1));
+        let likeliest_first = |a: &(f32, u32), b: &(f32, u32)| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1));
         if top_k > 0 && top_k < candidates.len() {
             // As transformers does, what ties with the k-th stays too.
             let (_, kth, _) = candidates.select_nth_unstable_by(top_k - 1, likeliest_first);

@@ -42,8 +42,8 @@ pub enum GgufError {
         /// Bytes left in the file.
         found: usize,
     },
-    /// A count that no file of this size could hold.
-    #[error("{what}: expected at most {limit} in a file of this size, found {found}")]
+    /// A count that a file of this size could not hold, or no model has.
+    #[error("{what}: expected at most {limit}, found {found}; the file is damaged or forged")]
     Count {
         /// Of what.
         what: String,
