@@ -4,7 +4,7 @@ use crate::gguf_info::file_type;
 use crate::model_args::{KvType, ModelArgs, parse_positive, parse_threads};
 use crate::terminal::{print_json, printable};
 use crate::ui::{human_bytes, human_count, step_bar};
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use brooklet::{Model, Session};
 use indicatif::ProgressBar;
 use rand_core::{RngCore, SeedableRng};
@@ -72,6 +72,11 @@ impl Test {
         self.n_prompt + self.n_gen
     }
 
+    /// Positions it takes.
+    fn context(&self) -> usize {
+        self.tokens().saturating_add(self.n_depth)
+    }
+
     /// llama-bench's name: `pp512`, `tg128 @ d4096`.
     fn name(&self) -> String {
         let name =
@@ -124,12 +129,19 @@ pub fn run(args: Args) -> Result<()> {
     let runs = tests.len() * (args.repetitions + 1);
     let bar = step_bar(runs as u64, "Measuring");
     let mut table = Table::new(name.chars().count());
+    // A test that does not fit its context is an error before minutes of measuring, not after.
+    if let Some(largest) = tests.iter().max_by_key(|t| t.context()) {
+        let ctx = args.ctx.or(Some(largest.context()));
+        let session = ModelArgs { ctx, model: args.model.clone(), ..base }.session(&model)?;
+        let (needed, context) = (largest.context(), session.context());
+        ensure!(needed <= context, "{} needs a context of {needed}, -c says {context}", largest.name());
+    }
     if !args.json {
         bar.suspend(|| table.header())?;
     }
     let mut all = Vec::new();
     for test in tests {
-        let ctx = args.ctx.or(Some(test.tokens() + test.n_depth));
+        let ctx = args.ctx.or(Some(test.context()));
         let options = ModelArgs { threads: test.n_threads, ctx, model: args.model.clone(), ..base };
         let mut session = options.session(&model)?;
         bar.set_message(format!("Measuring {}", test.name()));

@@ -1,5 +1,6 @@
 //! `brooklet chat`: talk with a model.
 
+mod drawn;
 mod input;
 
 use crate::answer::{answer, speed};
@@ -10,6 +11,7 @@ use crate::terminal::{dim_note, note, printable};
 use anyhow::{Context, Result};
 use brooklet::tokenizer::Message;
 use brooklet::{ChatTemplate, Error, Limits, SamplerConfig, Session, SessionError, Stop, Tokenizer};
+use drawn::Drawn;
 use input::{Input, Line};
 use std::io::{self, Write};
 use std::path::Path;
@@ -86,7 +88,9 @@ pub fn run(args: Args) -> Result<()> {
     }
     let system = conversation.messages.iter().find(|m| m.role == "system").cloned();
     let limits = Limits { max_tokens: args.limit.0, ..Limits::default() };
-    let mut chat = Chat { session, tokenizer, template, config, limits, conversation, system, answers: 0 };
+    let drawn = Drawn::default();
+    let mut chat =
+        Chat { session, tokenizer, template, config, limits, conversation, drawn, system, answers: 0 };
 
     // A scripted conversation ends at its first error; people get told and go on.
     let mut outcome = chat.answer_pending();
@@ -151,6 +155,7 @@ struct Chat {
     config: SamplerConfig,
     limits: Limits,
     conversation: Conversation,
+    drawn: Drawn,
     /// What `/reset` keeps.
     system: Option<Message>,
     answers: u64,
@@ -163,6 +168,7 @@ impl Chat {
             Command::Quit => {}
             Command::Reset => {
                 self.conversation.messages = self.system.iter().cloned().collect();
+                self.drawn.clear();
                 self.session.reset();
                 note("The conversation begins anew.");
             }
@@ -176,6 +182,7 @@ impl Chat {
             }
             Command::Load(path) => {
                 self.conversation.messages = read_messages(path)?;
+                self.drawn.clear();
                 note(format_args!(
                     "{} messages read from {}.",
                     self.conversation.messages.len(),
@@ -204,8 +211,7 @@ impl Chat {
     }
 
     fn answer(&mut self) -> Result<()> {
-        let Conversation { messages, tools } = &self.conversation;
-        let ids = self.template.encode(&self.tokenizer, messages, tools.as_ref(), true)?;
+        let ids = self.drawn.prompt(&self.template, &self.tokenizer, &self.conversation)?;
         // Another seed an answer: the same question twice need not get the same words, yet the whole
         // conversation comes out alike for the same --seed.
         let config =
@@ -249,6 +255,7 @@ impl Chat {
         }
         dim_note(speed(&generation));
         self.answers += 1;
+        self.drawn.push(self.conversation.messages.len(), generation.ids);
         self.conversation.messages.push(Message::new("assistant", generation.text));
         Ok(())
     }

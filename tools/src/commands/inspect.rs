@@ -96,7 +96,7 @@ fn summary(gguf: &Gguf) -> Vec<(&'static str, String)> {
         Some(pre) => format!("{model}, pre-tokenizer {pre}"),
         None => model,
     });
-    let template = match text("tokenizer.chat_template") {
+    let template = match gguf.get_str("tokenizer.chat_template").ok().flatten() {
         Some(template) => format!("{} characters", template.chars().count()),
         None => "none".into(),
     };
