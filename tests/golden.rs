@@ -22,13 +22,13 @@ struct Golden {
 }
 
 fn golden(shape: &str) -> Golden {
-    let file = std::fs::read(models::checkpoint(shape).join("golden.safetensors")).expect("the fixture is there");
+    let file =
+        std::fs::read(models::checkpoint(shape).join("golden.safetensors")).expect("the fixture is there");
     let tensors = SafeTensors::deserialize(&file).expect("the fixture parses");
     let rows = |name: &str| {
         let tensor = tensors.tensor(name).expect("the tensor is there");
         let columns = *tensor.shape().last().expect("a shape");
-        let values: Vec<[u8; 4]> =
-            tensor.data().chunks_exact(4).map(|b| [b[0], b[1], b[2], b[3]]).collect();
+        let values: Vec<[u8; 4]> = tensor.data().chunks_exact(4).map(|b| [b[0], b[1], b[2], b[3]]).collect();
         values.chunks_exact(columns).map(<[_]>::to_vec).collect::<Vec<_>>()
     };
     let ids = |name| -> Vec<Vec<u32>> {

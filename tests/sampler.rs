@@ -44,7 +44,8 @@ fn leaves_the_distribution_that_transformers_leaves() {
 }
 
 fn sampler(temperature: f32, seed: u64) -> Sampler {
-    let config = SamplerConfig { temperature, min_p: 0.0, repetition_penalty: 1.0, seed, ..Default::default() };
+    let config =
+        SamplerConfig { temperature, min_p: 0.0, repetition_penalty: 1.0, seed, ..Default::default() };
     Sampler::new(config, 4)
 }
 

@@ -4,10 +4,11 @@
 use super::{Session, SessionError};
 use crate::error::Error;
 use crate::model::{LayerState, State};
+use crate::temporary::Temporary;
 use crate::{Model, Result};
 use std::fs::File;
-use std::io::{BufReader, BufWriter, Read, Write};
-use std::path::{Path, PathBuf};
+use std::io::{BufReader, Read, Write};
+use std::path::Path;
 
 const MAGIC: &[u8; 8] = b"brkses01";
 
@@ -15,10 +16,9 @@ const MAGIC: &[u8; 8] = b"brkses01";
 const HEADER: usize = 8 + 8 + 4 + 4;
 
 pub fn save(session: &Session, path: &Path) -> Result<()> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let temporary = Temporary(path.with_file_name(format!(".{name}.{}.tmp", std::process::id())));
-    let write = || -> std::io::Result<()> {
-        let mut out = BufWriter::new(File::create(&temporary.0)?);
+    let mut temporary = Temporary::create(path)?;
+    let out = &mut temporary.file;
+    let mut write = || -> std::io::Result<()> {
         out.write_all(MAGIC)?;
         out.write_all(&fingerprint(&session.model).to_le_bytes())?;
         out.write_all(&session.kv_type.id().to_le_bytes())?;
@@ -34,19 +34,10 @@ pub fn save(session: &Session, path: &Path) -> Result<()> {
                 }
             }
         }
-        out.into_inner().map_err(|e| e.into_error())?.sync_all()?;
-        std::fs::rename(&temporary.0, path)
+        Ok(())
     };
-    write().map_err(Error::io("write", path))
-}
-
-/// A file that is gone when this is, unless it was renamed before.
-struct Temporary(PathBuf);
-
-impl Drop for Temporary {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
+    write().map_err(Error::io("write", path))?;
+    temporary.persist()
 }
 
 pub fn load(session: &mut Session, path: &Path) -> Result<()> {
