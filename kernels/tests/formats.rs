@@ -94,9 +94,9 @@ fn samples() -> [Vec<f32>; 2] {
     [gauss, heavy]
 }
 
-/// The root mean square error relative to the root mean square. The bounds are what was measured, plus 1 %; on the
-/// Gaussian sample ggml's quantizers without an importance matrix have, in this order, 0.0862, 0.0783, 0.0428,
-/// 0.0379, 0.0054, 0.297, 0.151, 0.0715, 0.0362, 0.0178 and 0.0762.
+/// The root mean square error relative to the root mean square. The bounds are what was measured, plus 1 %. On
+/// Gaussian values ggml's quantizers without an importance matrix have, in the order of the list, 0.0862, 0.0783,
+/// 0.0428, 0.0379, 0.0054, 0.297, 0.151, 0.0715, 0.0362, 0.0178 and 0.0762.
 #[test]
 fn errors_are_as_small_as_measured() {
     let bounds = [

@@ -29,8 +29,8 @@ impl Block<256, 84> for Q2_K {
 
     fn encode(x: &[f32; 256], block: &mut [u8; 84]) {
         let fit = SEARCH.fit::<16, 16>(&tame(x));
-        for g in 0..16 {
-            block[g] = fit.scales[g] | fit.mins[g] << 4;
+        for ((b, s), m) in block.iter_mut().zip(fit.scales).zip(fit.mins) {
+            *b = s | m << 4;
         }
         pack_2bit(&fit.q, &mut block[16..80]);
         put_f16(block, 80, fit.d);

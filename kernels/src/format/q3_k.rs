@@ -1,8 +1,8 @@
 //! Q3_K: 256 elements in 16 groups, `d · (s − 32) · (q − 4)` with 3-bit `q`, 6-bit `s`.
 //!
-//! Bytes: 32 × the third bits (bit j of byte i: element 32 j + i); 64 × the low two bits, as Q2_K's; 12 × s
-//! (the low four bits of s[i] in the low, of s[i + 8] in the high nibble of byte i; the high two bits of s[i]
-//! in byte 8 + i % 4 from bit 2 · (i / 4)); d f16.
+//! Bytes: 32 × the third bits (bit j of byte i: element 32 j + i); 64 × the low two bits, as Q2_K's; 12 × s (the
+//! low four bits of group i's in the low, of group i + 8's in the high nibble of byte i; the high two bits of group
+//! i's in byte 8 + i % 4 from bit 2 · (i / 4)); d f16.
 
 use super::Format;
 use super::block::{Block, Unpacked, format, get_f16, put_f16};
@@ -47,11 +47,17 @@ impl Block<256, 110> for Q3_K {
 
 /// The group scales, −32..=31, of their 12 bytes.
 pub(crate) fn unpack_scales(bytes: &[u8]) -> [i8; 16] {
-    std::array::from_fn(|i| {
-        let low = bytes[i % 8] >> (4 * (i / 8)) & 15;
-        let high = bytes[8 + i % 4] >> (2 * (i / 4)) & 3;
-        (low | high << 4) as i8 - 32
-    })
+    let word = |i: usize| u32::from_le_bytes([bytes[i], bytes[i + 1], bytes[i + 2], bytes[i + 3]]);
+    let (a, b, high) = (word(0), word(4), word(8));
+    let mut scales = [0; 16];
+    // Four scales at a time, a byte each.
+    for (i, low) in [a, b, a >> 4, b >> 4].into_iter().enumerate() {
+        let four = (low & 0x0f0f_0f0f) | (high >> (2 * i) & 0x0303_0303) << 4;
+        for (scale, s) in scales[4 * i..].iter_mut().zip(four.to_le_bytes()) {
+            *scale = s as i8 - 32;
+        }
+    }
+    scales
 }
 
 /// The reverse of [`unpack_scales`].

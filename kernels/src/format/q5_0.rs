@@ -35,10 +35,14 @@ impl Block<32, 22> for Q5_0 {
 
 /// The 5-bit integers of 20 bytes: 4 bytes of fifth bits, 16 bytes of nibbles.
 pub(super) fn unpack_5bit(bytes: &[u8], q: &mut [i8; 32]) {
-    let high = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
     for (i, &b) in bytes[4..20].iter().enumerate() {
-        q[i] = (b & 15 | ((high >> i & 1) << 4) as u8) as i8;
-        q[i + 16] = (b >> 4 | ((high >> (i + 16) & 1) << 4) as u8) as i8;
+        q[i] = (b & 15) as i8;
+        q[i + 16] = (b >> 4) as i8;
+    }
+    for (q, &high) in q.as_chunks_mut::<8>().0.iter_mut().zip(&bytes[..4]) {
+        for (i, q) in q.iter_mut().enumerate() {
+            *q |= if high & 1 << i != 0 { 16 } else { 0 };
+        }
     }
 }
 

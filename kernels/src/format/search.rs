@@ -139,8 +139,8 @@ impl Symmetric {
         let (lo, hi) = self.q;
         let mut sums = Products { xq: [0.0; C], qq: [0.0; C] };
         for v in x {
-            for i in 0..C {
-                let q = nearest(v * id[i], lo, hi);
+            for (i, id) in id.iter().enumerate() {
+                let q = nearest(v * id, lo, hi);
                 sums.xq[i] += v * q;
                 sums.qq[i] += q * q;
             }
