@@ -205,7 +205,11 @@ mod tests {
 
     #[test]
     fn flags_are_honoured() {
-        let added = added(&[("<l>", |t| t.lstrip = true), ("<r>", |t| t.rstrip = true), ("w", |t| t.single_word = true)]);
+        let added = added(&[
+            ("<l>", |t| t.lstrip = true),
+            ("<r>", |t| t.rstrip = true),
+            ("w", |t| t.single_word = true),
+        ]);
         assert_eq!(added.split("a \n<l> b", Special::Parse), [Text("a"), Token(0), Text(" b")]);
         assert_eq!(added.split("a <r>\t b", Special::Parse), [Text("a "), Token(1), Text("b")]);
         assert_eq!(added.split("w ow wé -w", Special::Parse), [Token(2), Text(" ow wé -"), Token(2)]);

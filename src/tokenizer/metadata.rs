@@ -132,8 +132,12 @@ impl<'a> Metadata<'a> {
             .filter(|(_, (_, kind))| in_bpe(*kind))
             .map(|(id, (text, _))| (text.to_string(), id))
             .collect();
-        let control: HashSet<&str> =
-            self.tokens.iter().filter(|(_, kind)| *kind == TokenKind::Control).map(|(text, _)| *text).collect();
+        let control: HashSet<&str> = self
+            .tokens
+            .iter()
+            .filter(|(_, kind)| *kind == TokenKind::Control)
+            .map(|(text, _)| *text)
+            .collect();
         let mut merges = Merges::with_capacity(self.merges.len());
         let mut merged = String::new();
         for (index, value) in self.merges.iter().enumerate() {
@@ -206,10 +210,18 @@ fn read_added(gguf: &Gguf, tokens: &mut [(&str, TokenKind)]) -> Result<Vec<Added
     for token in &mut added {
         let AddedToken { id, ref content, .. } = *token;
         let Some((text, kind)) = tokens.get_mut(id as usize) else {
-            return Err(key_error(ADDED, &format!("ids below {}", tokens.len()), &format!("{id} ('{content}')")));
+            return Err(key_error(
+                ADDED,
+                &format!("ids below {}", tokens.len()),
+                &format!("{id} ('{content}')"),
+            ));
         };
         if text != content {
-            return Err(key_error(ADDED, &format!("'{text}' for id {id}, as in {TOKENS}"), &format!("'{content}'")));
+            return Err(key_error(
+                ADDED,
+                &format!("'{text}' for id {id}, as in {TOKENS}"),
+                &format!("'{content}'"),
+            ));
         }
         // llama.cpp's converter makes control tokens of some that only look special.
         token.special |= *kind == TokenKind::Control;

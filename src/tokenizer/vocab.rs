@@ -115,8 +115,10 @@ impl Tokenizer {
     fn encode_word(&self, word: &str, buffer: &mut String, ids: &mut Vec<u32>) -> Result<()> {
         buffer.clear();
         buffer.extend(word.bytes().map(byte_level::to_char));
-        let tokens =
-            self.bpe.tokenize(buffer).map_err(|error| TokenizerError::Unsupported(format!("BPE: {error}")))?;
+        let tokens = self
+            .bpe
+            .tokenize(buffer)
+            .map_err(|error| TokenizerError::Unsupported(format!("BPE: {error}")))?;
         ids.extend(tokens.iter().map(|token| token.id));
         Ok(())
     }
