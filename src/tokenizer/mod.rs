@@ -2,9 +2,13 @@
 
 mod added;
 mod byte_level;
+mod clock;
 mod decoder;
 mod error;
+mod jinja;
 mod metadata;
+mod python;
+mod source;
 mod template;
 mod vocab;
 
