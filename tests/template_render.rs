@@ -4,10 +4,10 @@
 mod hf_tokenizer;
 
 use brooklet::gguf::{GgufWriter, Value};
-use brooklet::tokenizer::Message;
+use brooklet::tokenizer::{Message, Special};
 use brooklet::{ChatTemplate, Tokenizer};
 use hf_tokenizer::{fixture_dir, metadata, open, read_json};
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 use std::sync::LazyLock;
 
 static TOKENIZER: LazyLock<Tokenizer> =
@@ -75,4 +75,48 @@ fn recorded_expressions_print_alike() {
         }
     }
     assert!(wrong.is_empty(), "{} differ:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
+fn a_file_without_a_template_speaks_chatml() {
+    let default = ChatTemplate::from_gguf(&open(GgufWriter::new()), &TOKENIZER).unwrap();
+    let conversation = json!([
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "Weather in Paris?"},
+        {"role": "assistant", "content": null, "tool_calls": [
+            {"type": "function", "function": {"name": "weather", "arguments": {"city": "Paris", "days": 2, "at": {"h": 1}}}},
+            {"name": "now", "arguments": "tz=1"},
+        ]},
+        {"role": "tool", "content": {"temp": 21.5}},
+        {"role": "assistant", "content": "21.5 °C"},
+    ]);
+    let tools = json!([{"name": "weather", "parameters": {}}, {"name": "now"}]);
+    let messages = messages(&conversation);
+    let text = default.render(&messages, Some(&tools), true).unwrap();
+    assert_eq!(
+        text,
+        "<|startoftext|><|im_start|>system\nBe brief.\nList of tools: <|tool_list_start|>[{\"name\": \"weather\", \
+         \"parameters\": {}}, {\"name\": \"now\"}]<|tool_list_end|><|im_end|>\n\
+         <|im_start|>user\nWeather in Paris?<|im_end|>\n\
+         <|im_start|>assistant\n<|tool_call_start|>[weather(city=\"Paris\", days=2, at={\"h\": 1}), now(tz=1)]\
+         <|tool_call_end|><|im_end|>\n\
+         <|im_start|>tool\n<|tool_response_start|>{\"temp\": 21.5}<|tool_response_end|><|im_end|>\n\
+         <|im_start|>assistant\n21.5 °C<|im_end|>\n\
+         <|im_start|>assistant\n"
+    );
+    let ids = default.encode(&TOKENIZER, &messages, Some(&tools), true).unwrap();
+    assert_eq!(ids, TOKENIZER.encode(&text, Special::Parse).unwrap());
+    let plain = default.render(&messages[1..2], None, false).unwrap();
+    assert_eq!(plain, "<|startoftext|><|im_start|>user\nWeather in Paris?<|im_end|>\n");
+}
+
+#[test]
+fn a_separate_template_for_tools_is_used_with_tools() {
+    let mut writer = GgufWriter::new();
+    writer.set("tokenizer.chat_template", Value::String("plain{{ tools is none }}{{ documents }}"));
+    writer.set("tokenizer.chat_template.tool_use", Value::String("tools{{ tools | length }}"));
+    let template = ChatTemplate::from_gguf(&open(writer), &TOKENIZER).unwrap();
+    let messages = [Message::new("user", "hi")];
+    assert_eq!(template.render(&messages, None, false).unwrap(), "plainTrueNone");
+    assert_eq!(template.render(&messages, Some(&json!([1, 2])), false).unwrap(), "tools2");
 }

@@ -1,7 +1,8 @@
 //! minijinja set up as transformers sets up Jinja2 for chat templates.
 //!
 //! Known to differ: `~` prints floats below 1e-4 and from 1e16 without an exponent; a tuple needs its
-//! parentheses; integers beyond 128 bits, `%` on strings and the filters that no chat template uses are missing.
+//! parentheses; None iterates as nothing; integers beyond 128 bits, `%` on strings and the filters that no chat
+//! template uses are missing.
 
 use super::TokenizerError;
 use super::clock;
@@ -12,9 +13,14 @@ use minijinja::{Environment, Error, ErrorKind, State, Value};
 use minijinja_contrib::pycompat::unknown_method_callback;
 use std::io;
 
-/// Instructions and 64-byte units of data that one rendering may use: some seconds and 256 MB at worst, and a
-/// hundred times what a full context needs.
-const FUEL: u64 = 4_000_000;
+/// Instructions and 64-byte units of data that one rendering may use: 32 MB, some ten times what a full context
+/// needs, and a fraction of a second.
+const FUEL: u64 = 500_000;
+
+/// A template can nest a value in itself as often as the fuel allows, one level for two units, and minijinja
+/// drops and compares values by recursion, at 640 bytes a level. Address space only: pages that nothing touches
+/// take no memory.
+const STACK: usize = 256 << 20;
 
 /// The longest prompt that is rendered, in bytes.
 const MAX_OUTPUT: usize = 16 << 20;
@@ -23,7 +29,21 @@ const MAX_OUTPUT: usize = 16 << 20;
 ///
 /// # Errors
 /// What is wrong with the template, or its own words where it calls `raise_exception`.
-pub(super) fn render(source: &str, context: Value) -> Result<String, TokenizerError> {
+pub(super) fn render<V: Into<Value>>(
+    source: &str,
+    context: impl FnOnce() -> V + Send,
+) -> Result<String, TokenizerError> {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().stack_size(STACK);
+        let rendering = thread.spawn_scoped(scope, || render_here(source, context().into()));
+        let rendering = rendering.map_err(|error| {
+            TokenizerError::Template(format!("cannot start a thread to render it: {error}"))
+        })?;
+        rendering.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+fn render_here(source: &str, context: Value) -> Result<String, TokenizerError> {
     let environment = environment();
     let template = environment.template_from_named_str("chat template", source).map_err(describe)?;
     let mut output = Capped(Vec::new());
@@ -58,6 +78,9 @@ fn environment() -> Environment<'static> {
     environment.add_filter("e", escape);
     environment.add_filter("trim", |value: &Value, chars: Option<&str>| -> Result<String, Error> {
         Ok(strip(&python::str(value)?, chars, Side::Both))
+    });
+    environment.add_test("iterable", |value: &Value| {
+        !matches!(value.kind(), ValueKind::None | ValueKind::Bool | ValueKind::Number)
     });
     environment.add_function("raise_exception", |message: &Value| -> Result<Value, Error> {
         Err(Error::from(ErrorKind::InvalidOperation).with_source(Raised(python::str(message)?)))

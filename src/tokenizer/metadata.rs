@@ -78,7 +78,6 @@ impl<'a> Metadata<'a> {
         }
         let mut tokens = read_tokens(gguf)?;
         let added = read_added(gguf, &mut tokens)?;
-        check_unique(&tokens)?;
         let vocab_size = tokens.len();
         let id = |key: &str| -> Result<Option<u32>> {
             gguf.get_usize(key)?.map(|id| in_vocabulary(key, id, vocab_size)).transpose()
@@ -125,19 +124,26 @@ impl<'a> Metadata<'a> {
 
     /// The BPE model. Control tokens are no part of it, nor are merges with them: as added tokens they are
     /// found before BPE, and where text is not trusted it must not make them.
+    ///
+    /// # Errors
+    /// A token that is there twice, a merge that is none.
     pub fn bpe(&self) -> Result<BPE> {
-        let in_bpe = |kind| matches!(kind, TokenKind::Normal | TokenKind::UserDefined);
-        let vocab: Vocab = (0..)
-            .zip(&self.tokens)
-            .filter(|(_, (_, kind))| in_bpe(*kind))
-            .map(|(id, (text, _))| (text.to_string(), id))
-            .collect();
-        let control: HashSet<&str> = self
-            .tokens
-            .iter()
-            .filter(|(_, kind)| *kind == TokenKind::Control)
-            .map(|(text, _)| *text)
-            .collect();
+        let mut vocab = Vocab::with_capacity(self.tokens.len());
+        let mut control = HashSet::new();
+        for (id, (text, kind)) in (0..).zip(&self.tokens) {
+            let is_new = match kind {
+                TokenKind::Normal | TokenKind::UserDefined => vocab.insert(text.to_string(), id).is_none(),
+                TokenKind::Control => control.insert(*text),
+                TokenKind::Hole => true,
+            };
+            if !is_new {
+                return Err(twice(text));
+            }
+        }
+        if let Some(text) = control.iter().find(|text| vocab.contains_key(**text)) {
+            return Err(twice(text));
+        }
+
         let mut merges = Merges::with_capacity(self.merges.len());
         let mut merged = String::new();
         for (index, value) in self.merges.iter().enumerate() {
@@ -150,14 +156,14 @@ impl<'a> Metadata<'a> {
             merged.push_str(left);
             merged.push_str(right);
             let parts = [left, right, &merged];
-            if parts.iter().any(|part| control.contains(part)) {
-                continue;
+            match parts.iter().find(|part| !vocab.contains_key(**part)) {
+                None => merges.push((left.to_string(), right.to_string())),
+                Some(_) if parts.iter().any(|part| control.contains(part)) => (),
+                Some(part) => {
+                    let found = format!("'{merge}' at index {index}, where '{part}' is none");
+                    return Err(key_error(MERGES, "tokens of the vocabulary", &found));
+                }
             }
-            if let Some(part) = parts.iter().find(|part| !vocab.contains_key(**part)) {
-                let found = format!("'{merge}' at index {index}, where '{part}' is none");
-                return Err(key_error(MERGES, "tokens of the vocabulary", &found));
-            }
-            merges.push((left.to_string(), right.to_string()));
         }
         BPE::builder()
             .vocab_and_merges(vocab, merges)
@@ -230,13 +236,8 @@ fn read_added(gguf: &Gguf, tokens: &mut [(&str, TokenKind)]) -> Result<Vec<Added
     Ok(added)
 }
 
-fn check_unique(tokens: &[(&str, TokenKind)]) -> Result<()> {
-    let mut seen = HashSet::with_capacity(tokens.len());
-    let twice = tokens.iter().find(|(text, kind)| *kind != TokenKind::Hole && !seen.insert(*text));
-    match twice {
-        Some((text, _)) => Err(key_error(TOKENS, "every token once", &format!("'{text}' twice"))),
-        None => Ok(()),
-    }
+fn twice(text: &str) -> crate::Error {
+    key_error(TOKENS, "every token once", &format!("'{text}' twice"))
 }
 
 fn strings<'a>(gguf: &'a Gguf, key: &str) -> Result<Array<'a>> {

@@ -176,17 +176,20 @@ impl ChatTemplate {
         chat: &Chat,
         mut rewrite: impl FnMut(&str, &mut String),
     ) -> Result<String, TokenizerError> {
-        let mut context: BTreeMap<&str, Value> = BTreeMap::new();
-        for (name, text) in &self.named {
+        let source = source::prepare(&self.source(chat).0, &mut rewrite);
+        let named = self.named.iter().map(|(name, text)| {
             let mut rewritten = String::new();
             rewrite(text, &mut rewritten);
-            context.insert(name, rewritten.into());
-        }
-        context.insert("messages", Serde(&chat.messages).into());
-        context.insert("tools", Serde(&chat.tools).into());
-        context.insert("documents", Value::from(()));
-        context.insert("add_generation_prompt", chat.add_generation_prompt.into());
-        jinja::render(&source::prepare(&self.source(chat).0, rewrite), Value::from(context))
+            (*name, Value::from(rewritten))
+        });
+        let mut context: BTreeMap<&str, Value> = named.collect();
+        jinja::render(&source, || {
+            context.insert("messages", Serde(&chat.messages).into());
+            context.insert("tools", Serde(&chat.tools).into());
+            context.insert("documents", Value::from(()));
+            context.insert("add_generation_prompt", chat.add_generation_prompt.into());
+            context
+        })
     }
 }
 

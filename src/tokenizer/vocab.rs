@@ -82,7 +82,8 @@ impl Tokenizer {
     /// Ids of `text`, no BOS added.
     ///
     /// # Errors
-    /// If the file's own pre-tokenizer regex gives up on the text.
+    /// If the pre-tokenizer regex gives up on the text: a million white spaces in a row, or a regex of the file's
+    /// own that backtracks without end.
     pub fn encode(&self, text: &str, special: Special) -> Result<Vec<u32>> {
         let mut ids = Vec::with_capacity(text.len() / 4);
         self.encode_into(text, special, &mut ids)?;
@@ -98,7 +99,9 @@ impl Tokenizer {
                     let mut done = 0;
                     for found in self.words.find_iter(text) {
                         let found = found.map_err(|error| {
-                            TokenizerError::Unsupported(format!("pre-tokenizer regex: {error}"))
+                            TokenizerError::Unsupported(format!(
+                                "the pre-tokenizer regex gives up on this text: {error}"
+                            ))
                         })?;
                         self.encode_word(&text[done..found.start()], &mut word, ids)?;
                         self.encode_word(found.as_str(), &mut word, ids)?;
