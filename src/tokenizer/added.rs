@@ -179,7 +179,9 @@ mod tests {
     use super::Piece::{Text, Token};
     use super::*;
 
-    fn added(tokens: &[(&str, fn(&mut AddedToken))]) -> AddedTokens {
+    type Change = fn(&mut AddedToken);
+
+    fn added(tokens: &[(&str, Change)]) -> AddedTokens {
         let tokens = tokens.iter().enumerate().map(|(id, (content, change))| {
             let mut token = AddedToken::new(id as u32, content, true);
             change(&mut token);

@@ -66,7 +66,8 @@ pub(super) fn strftime(format: &str, time: SystemTime) -> Result<String, String>
 
 /// Year, month, day and day of the year (all from 1) of a day counted from 1970-01-01.
 fn civil(days: u64) -> (u64, u64, u64, u64) {
-    let is_leap = |year: u64| (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+    let is_leap =
+        |year: u64| year.is_multiple_of(400) || (year.is_multiple_of(4) && !year.is_multiple_of(100));
     // 400 years have the same days again.
     let (mut year, mut left) = (1970 + days / 146_097 * 400, days % 146_097);
     while left >= 365 + u64::from(is_leap(year)) {

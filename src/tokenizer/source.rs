@@ -23,12 +23,11 @@ pub(super) fn prepare(source: &str, mut rewrite: impl FnMut(&str, &mut String)) 
                 let tag = without_generation(tag);
                 let mut rest = tag.as_str();
                 while let Some(start) = rest.find(['"', '\'']) {
-                    let len = string_len(&rest[start..]);
-                    let (open, close) = (start + 1, (start + len - 1).max(start + 1));
-                    out.push_str(&rest[..open]);
-                    rewrite(&rest[open..close], &mut out);
-                    out.push_str(&rest[close..start + len]);
-                    rest = &rest[start + len..];
+                    let (close, end) = string_end(&rest[start..]);
+                    out.push_str(&rest[..start + 1]);
+                    rewrite(&rest[start + 1..start + close], &mut out);
+                    out.push_str(&rest[start + close..start + end]);
+                    rest = &rest[start + end..];
                 }
                 out.push_str(rest);
             }
@@ -105,7 +104,7 @@ fn tag_len(text: &str) -> usize {
         }
         match bytes[at] {
             b'"' | b'\'' => {
-                at += string_len(&text[at..]);
+                at += string_end(&text[at..]).1;
                 continue;
             }
             b'{' => depth += 1,
@@ -117,19 +116,20 @@ fn tag_len(text: &str) -> usize {
     text.len()
 }
 
-/// Bytes of the string literal that `text` starts with, quotes included.
-fn string_len(text: &str) -> usize {
+/// Where the closing quote of the string literal that `text` starts with stands, and where the literal ends:
+/// both at the end of `text` where nothing closes it.
+fn string_end(text: &str) -> (usize, usize) {
     let bytes = text.as_bytes();
     let mut at = 1;
     while at < bytes.len() {
         match bytes[at] {
             b'\\' => at += 1,
-            byte if byte == bytes[0] => return at + 1,
+            byte if byte == bytes[0] => return (at, at + 1),
             _ => (),
         }
         at += 1;
     }
-    text.len()
+    (text.len(), text.len())
 }
 
 #[cfg(test)]
@@ -172,6 +172,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(5000))]
+
         #[test]
         fn rewriting_nothing_changes_nothing(source in r#"([{}%#'"\\ ab-]|raw|endraw|é|\{%|%\}|\{\{|\}\}){0,30}"#) {
             prop_assert_eq!(prepare(&source, |text, out| out.push_str(text)), source);
