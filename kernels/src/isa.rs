@@ -42,7 +42,11 @@ pub struct UnknownIsa {
 
 /// The kernel sets this processor runs, best first. The last is always `scalar`.
 pub fn all() -> Vec<&'static Kernels> {
-    vec![&crate::scalar::KERNELS]
+    let mut sets = Vec::new();
+    #[cfg(target_arch = "x86_64")]
+    sets.extend(crate::x86::avx2::detect());
+    sets.extend([&crate::portable::KERNELS, &crate::scalar::KERNELS]);
+    sets
 }
 
 /// The best set, or the one that the environment variable `BROOKLET_ISA` names.

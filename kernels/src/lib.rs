@@ -10,8 +10,11 @@
 pub mod format;
 mod isa;
 mod matmul;
+mod portable;
 pub mod q8;
 mod scalar;
+#[cfg(target_arch = "x86_64")]
+mod x86;
 
 pub use format::TensorType;
 pub use isa::{Kernels, UnknownIsa, VecDot, active, all};

@@ -77,19 +77,27 @@ impl Q8Buffer {
     }
 }
 
-/// Quantizes one block and returns its scale: the largest magnitude becomes ±127, halves round away from zero.
+/// The scale of a block and its reciprocal, from the bits of its largest magnitude: that becomes ±127.
 ///
-/// A block of zeros, or one so small that the scale would be subnormal, is all zeros with scale 0; one that
-/// holds NaN or infinity is all zeros with scale NaN, so that a broken activation shows in the result.
-pub(crate) fn quantize_block(x: &[f32; Q8_BLOCK], qs: &mut [i8; Q8_BLOCK]) -> f32 {
-    // As integers, magnitudes order as they do as floats, and NaN above infinity.
-    let amax = f32::from_bits(x.iter().fold(0, |max, v| max.max(v.to_bits() & 0x7fff_ffff)));
+/// As integers, magnitudes order as they do as floats, and NaN above infinity. A block of zeros, or one so small
+/// that the scale would be subnormal, has scale 0; one that holds NaN or infinity has scale NaN, so that a broken
+/// activation shows in the result. In both cases the reciprocal is 0, and so are all integers.
+pub(crate) fn block_scale(amax: u32) -> (f32, f32) {
+    let amax = f32::from_bits(amax);
     let d = amax / 127.0;
-    if !amax.is_finite() || d < f32::MIN_POSITIVE {
-        *qs = [0; Q8_BLOCK];
-        return if amax.is_finite() { 0.0 } else { f32::NAN };
+    if !amax.is_finite() {
+        (f32::NAN, 0.0)
+    } else if d < f32::MIN_POSITIVE {
+        (0.0, 0.0)
+    } else {
+        (d, 1.0 / d)
     }
-    let id = 1.0 / d;
+}
+
+/// Quantizes one block, halves rounded away from zero, and returns its scale.
+pub(crate) fn quantize_block(x: &[f32; Q8_BLOCK], qs: &mut [i8; Q8_BLOCK]) -> f32 {
+    let (d, id) = block_scale(x.iter().fold(0, |max, v| max.max(v.to_bits() & 0x7fff_ffff)));
+    // Casting makes the NaN of infinity · 0 a 0.
     *qs = x.map(|v| (v * id).round() as i8);
     d
 }

@@ -3,7 +3,8 @@
 //! Everything here is for stderr (or for text that the caller prints); stdout carries only a command's answer.
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use std::io::IsTerminal;
+use std::fmt::Display;
+use std::io::{self, IsTerminal, Write};
 
 /// A progress bar in bytes on stderr, or an invisible one where stderr is not a terminal.
 pub fn byte_bar(total: u64, message: &str) -> ProgressBar {
@@ -16,15 +17,20 @@ pub fn step_bar(total: u64, message: &str) -> ProgressBar {
 }
 
 fn bar(total: u64, message: &str, template: &str) -> ProgressBar {
-    let target = if std::io::stderr().is_terminal() {
-        ProgressDrawTarget::stderr()
-    } else {
-        ProgressDrawTarget::hidden()
-    };
+    let target =
+        if io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
     ProgressBar::with_draw_target(Some(total), target)
         .with_style(style.progress_chars("=> "))
         .with_message(message.to_string())
+}
+
+/// Prints a line of the answer on stdout. A reader that has gone away is no error.
+pub fn print_line(line: &dyn Display) -> anyhow::Result<()> {
+    match writeln!(io::stdout(), "{line}") {
+        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => Ok(other?),
+    }
 }
 
 /// `1.23 GiB`, `456 MiB`, `789 bytes`: three significant digits, powers of 1024.

@@ -1,6 +1,7 @@
 //! What the block types have in common, written once: decoding and the scalar dot product from the
 //! integers and scales that each type's [`Block`] lays open.
 
+use super::float::f16_to_f32;
 use super::{Format, VecDot};
 use crate::q8::{Q8_BLOCK, Q8_SUM, Q8Row};
 
@@ -96,7 +97,7 @@ fn vec_dot<B: Block<LEN, BYTES>, const LEN: usize, const BYTES: usize>(w: &[u8],
 
 /// The little-endian f16 at `at`.
 pub(crate) fn get_f16(block: &[u8], at: usize) -> f32 {
-    half::f16::from_le_bytes([block[at], block[at + 1]]).to_f32_const()
+    f16_to_f32([block[at], block[at + 1]])
 }
 
 /// Stores `v` as a little-endian f16 at `at`, rounded to nearest even.

@@ -4,9 +4,12 @@
 //! elements) has 32 bytes of `q`: byte i holds elements i, i + 32, i + 64, i + 96, lowest bits first.
 
 use super::Format;
-use super::block::{Block, Unpacked, format, get_f16};
+use super::block::{Block, Unpacked, format, get_f16, put_f16};
+use super::search::{Affine, steps, tame};
 
 pub(super) static FORMAT: Format = format::<Q2_K, 256, 84>("Q2_K");
+
+const SEARCH: Affine = Affine { q: 3.0, scale: 15.0, trials: steps(2.2, 0.13) };
 
 #[allow(non_camel_case_types)]
 pub(crate) struct Q2_K;
@@ -24,8 +27,14 @@ impl Block<256, 84> for Q2_K {
         unpack_2bit(&block[16..80], &mut out.q);
     }
 
-    fn encode(_x: &[f32; 256], _block: &mut [u8; 84]) {
-        todo!()
+    fn encode(x: &[f32; 256], block: &mut [u8; 84]) {
+        let fit = SEARCH.fit::<16, 16>(&tame(x));
+        for g in 0..16 {
+            block[g] = fit.scales[g] | fit.mins[g] << 4;
+        }
+        pack_2bit(&fit.q, &mut block[16..80]);
+        put_f16(block, 80, fit.d);
+        put_f16(block, 82, fit.dmin);
     }
 }
 

@@ -5,10 +5,13 @@
 //! in byte 8 + i % 4 from bit 2 · (i / 4)); d f16.
 
 use super::Format;
-use super::block::{Block, Unpacked, format, get_f16};
-use super::q2_k::unpack_2bit;
+use super::block::{Block, Unpacked, format, get_f16, put_f16};
+use super::q2_k::{pack_2bit, unpack_2bit};
+use super::search::{Symmetric, steps, tame};
 
 pub(super) static FORMAT: Format = format::<Q3_K, 256, 110>("Q3_K");
+
+const SEARCH: Symmetric = Symmetric { q: (-4.0, 3.0), scale: (-32.0, 31.0), trials: steps(-5.2, 0.12) };
 
 #[allow(non_camel_case_types)]
 pub(crate) struct Q3_K;
@@ -30,8 +33,15 @@ impl Block<256, 110> for Q3_K {
         }
     }
 
-    fn encode(_x: &[f32; 256], _block: &mut [u8; 110]) {
-        todo!()
+    fn encode(x: &[f32; 256], block: &mut [u8; 110]) {
+        let fit = SEARCH.fit::<16, 16>(&tame(x));
+        let q = fit.q.map(|q| (q + 4) as u8);
+        for (i, high) in block[..32].iter_mut().enumerate() {
+            *high = (0..8).fold(0, |bits, j| bits | q[32 * j + i] >> 2 << j);
+        }
+        pack_2bit(&q.map(|q| q & 3), &mut block[32..96]);
+        block[96..108].copy_from_slice(&pack_scales(fit.scales));
+        put_f16(block, 108, fit.d);
     }
 }
 

@@ -4,9 +4,12 @@
 //! elements) has 32 bytes, byte i with element i in the low and i + 32 in the high nibble.
 
 use super::Format;
-use super::block::{Block, Unpacked, format, get_f16};
+use super::block::{Block, Unpacked, format, get_f16, put_f16};
+use super::search::{Affine, AffineFit, steps, tame};
 
 pub(super) static FORMAT: Format = format::<Q4_K, 256, 144>("Q4_K");
+
+const SEARCH: Affine = Affine { q: 15.0, scale: 63.0, trials: steps(13.8, 0.14) };
 
 #[allow(non_camel_case_types)]
 pub(crate) struct Q4_K;
@@ -20,8 +23,10 @@ impl Block<256, 144> for Q4_K {
         unpack_4bit(&block[16..], &mut out.q);
     }
 
-    fn encode(_x: &[f32; 256], _block: &mut [u8; 144]) {
-        todo!()
+    fn encode(x: &[f32; 256], block: &mut [u8; 144]) {
+        let fit = SEARCH.fit::<8, 32>(&tame(x));
+        pack_affine(&fit, block);
+        pack_4bit(&fit.q, &mut block[16..]);
     }
 }
 
@@ -33,6 +38,13 @@ pub(super) fn unpack_affine(block: &[u8], out: &mut Unpacked<256>) {
         out.scale[g] = d * f32::from(scales[g]);
         out.min[g] = dmin * f32::from(mins[g]);
     }
+}
+
+/// The reverse of [`unpack_affine`].
+pub(super) fn pack_affine(fit: &AffineFit<8>, block: &mut [u8]) {
+    put_f16(block, 0, fit.d);
+    put_f16(block, 2, fit.dmin);
+    pack_scales(&fit.scales, &fit.mins, &mut block[4..16]);
 }
 
 /// The group scales and minima, 0..=63, of their 12 bytes: those of groups 0 to 3 in the low six bits of bytes
@@ -51,7 +63,7 @@ pub(crate) fn unpack_scales(bytes: &[u8]) -> ([u8; 8], [u8; 8]) {
 }
 
 /// The reverse of [`unpack_scales`].
-pub(super) fn pack_scales(scales: &[u8; 8], mins: &[u8; 8], bytes: &mut [u8]) {
+fn pack_scales(scales: &[u8; 8], mins: &[u8; 8], bytes: &mut [u8]) {
     for i in 0..4 {
         let (s, m) = (scales[i + 4], mins[i + 4]);
         bytes[i] = scales[i] | s >> 4 << 6;

@@ -5,9 +5,12 @@
 
 use super::Format;
 use super::block::{Block, Unpacked, format};
-use super::q4_k::{unpack_4bit, unpack_affine};
+use super::q4_k::{pack_4bit, pack_affine, unpack_4bit, unpack_affine};
+use super::search::{Affine, steps, tame};
 
 pub(super) static FORMAT: Format = format::<Q5_K, 256, 176>("Q5_K");
+
+const SEARCH: Affine = Affine { q: 31.0, scale: 63.0, trials: steps(29.6, 0.15) };
 
 #[allow(non_camel_case_types)]
 pub(crate) struct Q5_K;
@@ -26,7 +29,12 @@ impl Block<256, 176> for Q5_K {
         }
     }
 
-    fn encode(_x: &[f32; 256], _block: &mut [u8; 176]) {
-        todo!()
+    fn encode(x: &[f32; 256], block: &mut [u8; 176]) {
+        let fit = SEARCH.fit::<8, 32>(&tame(x));
+        pack_affine(&fit, block);
+        for (i, high) in block[16..48].iter_mut().enumerate() {
+            *high = (0..8).fold(0, |bits, j| bits | fit.q[32 * j + i] >> 4 << j);
+        }
+        pack_4bit(&fit.q, &mut block[48..]);
     }
 }

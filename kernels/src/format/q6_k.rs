@@ -5,10 +5,13 @@
 //! nibble; the second lie as Q2_K's.
 
 use super::Format;
-use super::block::{Block, Unpacked, format, get_f16};
-use super::q2_k::unpack_2bit;
+use super::block::{Block, Unpacked, format, get_f16, put_f16};
+use super::q2_k::{pack_2bit, unpack_2bit};
+use super::search::{Symmetric, steps, tame};
 
 pub(super) static FORMAT: Format = format::<Q6_K, 256, 210>("Q6_K");
+
+const SEARCH: Symmetric = Symmetric { q: (-32.0, 31.0), scale: (-128.0, 127.0), trials: steps(-33.0, 0.14) };
 
 #[allow(non_camel_case_types)]
 pub(crate) struct Q6_K;
@@ -31,7 +34,16 @@ impl Block<256, 210> for Q6_K {
         }
     }
 
-    fn encode(_x: &[f32; 256], _block: &mut [u8; 210]) {
-        todo!()
+    fn encode(x: &[f32; 256], block: &mut [u8; 210]) {
+        let fit = SEARCH.fit::<16, 16>(&tame(x));
+        let q = fit.q.map(|q| (q + 32) as u8);
+        for (q, low) in q.chunks_exact(128).zip(block[..128].chunks_exact_mut(64)) {
+            for (i, b) in low.iter_mut().enumerate() {
+                *b = q[i] & 15 | q[i + 64] << 4;
+            }
+        }
+        pack_2bit(&q.map(|q| q >> 4), &mut block[128..192]);
+        block[192..208].copy_from_slice(&fit.scales.map(|s| s as u8));
+        put_f16(block, 208, fit.d);
     }
 }

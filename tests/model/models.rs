@@ -21,10 +21,10 @@ pub fn checkpoint(shape: &str) -> PathBuf {
 pub fn gguf(shape: &str, file_type: FileType) -> PathBuf {
     static CONVERTING: Mutex<()> = Mutex::new(());
     let _one_at_a_time = CONVERTING.lock();
-    let out = DIR.path().join(format!("{shape}-{file_type}.gguf"));
+    let out = DIR.path().join(format!("{shape}-{}.gguf", file_type.name()));
     if !out.exists() {
-        let options = Options { file_type, ..Default::default() };
-        convert::convert(&checkpoint(shape), &out, &options).expect("the checkpoint converts");
+        convert::convert(&checkpoint(shape), &out, &Options { file_type, ..Default::default() })
+            .expect("the checkpoint converts");
     }
     out
 }

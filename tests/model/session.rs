@@ -1,7 +1,6 @@
 //! What a session promises: the same bits however a prompt is split and on however many threads, and
 //! that going back, copying, saving and starting over lose nothing.
 
-#[path = "common/models.rs"]
 mod models;
 
 use brooklet::{Error, Model, Session, SessionError, SessionOptions};

@@ -1,7 +1,6 @@
 //! Logits and greedy continuations against transformers' Lfm2ForCausalLM in float32
 //! (fixtures/golden/make.py).
 
-#[path = "common/models.rs"]
 mod models;
 
 use brooklet::{Model, Session, SessionOptions};
