@@ -111,3 +111,34 @@ fn greedy_continuations_equal_transformers() {
         }
     }
 }
+
+/// From here on keys and values are F16, the default, and weights are rounded where the checkpoint is finer
+/// than the file. The shapes are `official` (stored as F32), `layers` (BF16), `odd` (F16, rows of no whole
+/// blocks, which no type quantizes) and `wide` (BF16). Random weights exaggerate: an error that a trained
+/// network damps is passed on in full. Bounds are a quarter above what was measured.
+const KV_ALONE: [(f32, f32); 4] = [(1e-4, 6e-6), (7e-4, 1.1e-4), (1.5e-4, 1.1e-5), (1e-4, 7e-6)];
+
+/// Exactly what the checkpoint holds, so that the F16 keys and values alone differ: below 1e-3.
+#[test]
+fn floats_as_stored_stay_within_a_thousandth() {
+    check(FileType::F32, TensorType::F16, KV_ALONE);
+    let [_, layers, odd, wide] = KV_ALONE;
+    check(FileType::F16, TensorType::F16, [(2.5e-3, 2.6e-4), layers, odd, wide]);
+    check(FileType::BF16, TensorType::F16, [(2.2e-2, 2.1e-3), layers, (3.3e-2, 1.8e-3), wide]);
+}
+
+#[test]
+fn quantized_stays_within_what_was_measured() {
+    let odd = KV_ALONE[2];
+    let bounds = [
+        (FileType::Q8_0, [(8.8e-2, 9.5e-3), (5.3e-2, 9.1e-3), odd, (3.9e-2, 5.6e-3)]),
+        (FileType::Q6_K, [(8.8e-2, 9.5e-3), (1.4e-1, 2.1e-2), odd, (3.9e-2, 5.6e-3)]),
+        (FileType::Q5_K_M, [(3.6e-1, 3.7e-2), (2.0e-1, 3.5e-2), odd, (1.9e-1, 2.7e-2)]),
+        (FileType::Q4_K_M, [(4.0e-1, 4.1e-2), (3.9e-1, 6.5e-2), odd, (2.5e-1, 3.1e-2)]),
+        (FileType::IQ4_NL, [(6.0e-1, 6.4e-2), (3.4e-1, 6.5e-2), odd, (3.2e-1, 5.0e-2)]),
+        (FileType::Q4_0, [(4.6e-1, 7.5e-2), (4.2e-1, 7.8e-2), odd, (3.8e-1, 5.9e-2)]),
+    ];
+    for (file_type, bounds) in bounds {
+        check(file_type, TensorType::F16, bounds);
+    }
+}
