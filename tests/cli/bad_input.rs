@@ -10,17 +10,27 @@ fn with_model<'a>(command: &[&'a str], model: &'a str) -> Vec<&'a str> {
 }
 
 #[test]
-fn every_command_has_help_with_an_example() {
+fn every_command_has_help_and_those_with_many_options_an_example() {
     let commands = [
-        "demo", "convert", "quantize", "chat", "run", "inspect", "bench", "tokenize", "template", "logits",
-        "synth",
+        ("demo", false),
+        ("convert", false),
+        ("quantize", false),
+        ("chat", true),
+        ("run", true),
+        ("inspect", true),
+        ("bench", true),
+        ("tokenize", true),
+        ("template", true),
+        ("logits", true),
+        ("synth", false),
     ];
     let overview = Finished::of(&mut brooklet(["--help"])).stdout;
-    for command in commands {
+    for (command, example) in commands {
         assert!(overview.contains(&format!("\n  {command} ")), "{command} in\n{overview}");
         let help = Finished::of(&mut brooklet([command, "--help"]));
         assert_eq!(help.code, Some(0));
-        assert!(help.stdout.contains(&format!("\n  brooklet {command}")), "{}", help.stdout);
+        assert!(help.stdout.contains(&format!("Usage: brooklet {command}")), "{}", help.stdout);
+        assert!(!example || help.stdout.contains(&format!("\n  brooklet {command} ")), "{}", help.stdout);
     }
 }
 
@@ -54,6 +64,14 @@ fn usage_errors_exit_with_2() {
         assert_eq!(finished.stdout, "", "{args:?}");
         assert!(!finished.stderr.is_empty(), "{args:?}");
     }
+}
+
+#[test]
+fn usage_errors_say_what_is_expected() {
+    let finished = Finished::of(&mut brooklet(["run", "-m", model(), "-p", "x", "--temp", "-1"]));
+    assert!(finished.stderr.contains("'--temp <T>': expected a number of at least 0"), "{finished:?}");
+    let finished = Finished::of(&mut brooklet(["run", "-m", model(), "-p", "x", "-n", "-2"]));
+    assert!(finished.stderr.contains("expected a number of tokens, or -1 for no limit"), "{finished:?}");
 }
 
 #[test]

@@ -11,9 +11,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// Ids a piece: enough to keep every core busy, few enough that Ctrl-C is answered soon. Fixed, so that
-/// the same prompt is always split in the same way.
-const PIECE: usize = 512;
+/// Ids a piece: as many as a session computes at once, so that pieces cost nothing, and few enough that
+/// Ctrl-C is answered soon on a slow machine. Fixed, so that the same prompt is always split alike.
+const PIECE: usize = 128;
 
 /// A prompt that takes longer than this shows a progress bar.
 const PATIENCE: Duration = Duration::from_secs(1);

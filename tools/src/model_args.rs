@@ -142,19 +142,19 @@ pub fn open_gguf(path: &Path) -> Result<Gguf> {
 #[command(next_help_heading = "Sampling (default: the file's own settings, else the LFM2 authors')")]
 pub struct SamplingArgs {
     /// Randomness; 0 always takes the likeliest token [authors: 0.3]
-    #[arg(long, value_name = "T", value_parser = |s: &str| in_range(s, TEMP))]
+    #[arg(long, value_name = "T", allow_negative_numbers = true, value_parser = |s: &str| in_range(s, TEMP))]
     pub temp: Option<f32>,
     /// Draw from the K likeliest tokens; 0 is no limit [authors: 0]
     #[arg(long, value_name = "K")]
     pub top_k: Option<u32>,
     /// Draw from the likeliest tokens that reach this probability together; 1 is no limit [authors: 1]
-    #[arg(long, value_name = "P", value_parser = |s: &str| in_range(s, TOP_P))]
+    #[arg(long, value_name = "P", allow_negative_numbers = true, value_parser = |s: &str| in_range(s, TOP_P))]
     pub top_p: Option<f32>,
     /// Draw only tokens at least this fraction as likely as the likeliest; 0 is no limit [authors: 0.15]
-    #[arg(long, value_name = "P", value_parser = |s: &str| in_range(s, MIN_P))]
+    #[arg(long, value_name = "P", allow_negative_numbers = true, value_parser = |s: &str| in_range(s, MIN_P))]
     pub min_p: Option<f32>,
     /// Penalty on tokens that prompt or answer already hold; 1 is none [authors: 1.05]
-    #[arg(long, value_name = "R", value_parser = |s: &str| in_range(s, REPEAT))]
+    #[arg(long, value_name = "R", allow_negative_numbers = true, value_parser = |s: &str| in_range(s, REPEAT))]
     pub repeat_penalty: Option<f32>,
 }
 

@@ -34,11 +34,57 @@ pub fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Prints an answer piece by piece, each as soon as it comes. Where standard output is a terminal,
+/// control characters are escaped: what a model writes must not steer it.
+pub struct Answer {
+    out: io::StdoutLock<'static>,
+    is_terminal: bool,
+}
+
+impl Answer {
+    /// Takes standard output until it is dropped.
+    pub fn new() -> Self {
+        let out = io::stdout().lock();
+        Answer { is_terminal: out.is_terminal(), out }
+    }
+
+    /// Prints a piece.
+    ///
+    /// # Errors
+    /// stdout cannot be written.
+    pub fn piece(&mut self, text: &str) -> io::Result<()> {
+        if self.is_terminal {
+            self.out.write_all(escaped(text, |c| c.is_control() && c != '\n' && c != '\t').as_bytes())?;
+        } else {
+            self.out.write_all(text.as_bytes())?;
+        }
+        self.out.flush()
+    }
+
+    /// Ends the answer with a newline.
+    ///
+    /// # Errors
+    /// As [`Answer::piece`].
+    pub fn end(&mut self) -> io::Result<()> {
+        self.piece("\n")
+    }
+}
+
+impl Default for Answer {
+    fn default() -> Self {
+        Answer::new()
+    }
+}
+
 /// Text from a file without what would steer the terminal: control characters are escaped.
 pub fn printable(text: &str) -> String {
+    escaped(text, char::is_control)
+}
+
+fn escaped(text: &str, which: impl Fn(char) -> bool) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
-        if c.is_control() {
+        if which(c) {
             out.extend(c.escape_default());
         } else {
             out.push(c);

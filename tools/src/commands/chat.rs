@@ -7,13 +7,12 @@ use crate::answer::{answer, speed};
 use crate::conversation::{Conversation, HistoryArgs, awaits_answer, read_messages, write_messages};
 use crate::hint::{HintExt, report};
 use crate::model_args::{ModelArgs, SamplingArgs, TokenLimit, describe};
-use crate::terminal::{dim_note, note, printable};
+use crate::terminal::{self, dim_note, note, printable};
 use anyhow::{Context, Result};
 use brooklet::tokenizer::Message;
 use brooklet::{ChatTemplate, Error, Limits, SamplerConfig, Session, SessionError, Stop, Tokenizer};
 use drawn::Drawn;
 use input::{Input, Line};
-use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -217,13 +216,13 @@ impl Chat {
         let config =
             SamplerConfig { seed: self.config.seed.wrapping_add(self.answers), ..self.config.clone() };
 
-        let mut out = io::stdout().lock();
+        let mut out = terminal::Answer::new();
         let mut written = Ok(());
         CANCELLED.store(false, Ordering::SeqCst);
         ANSWERING.store(true, Ordering::SeqCst);
         let generation =
             answer(&mut self.session, &config, &self.tokenizer, &ids, &self.limits, &CANCELLED, |text| {
-                written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+                written = out.piece(text);
                 written.is_ok()
             });
         ANSWERING.store(false, Ordering::SeqCst);
@@ -240,8 +239,7 @@ impl Chat {
             note("Stopped; your message is taken back.");
             return Ok(());
         }
-        out.write_all(b"\n")?;
-        out.flush()?;
+        out.end()?;
 
         match generation.stop {
             Stop::Context => note(format_args!(

@@ -3,10 +3,9 @@
 use crate::answer::{answer, speed, stop_name};
 use crate::conversation::{HistoryArgs, PromptArgs};
 use crate::model_args::{ModelArgs, SamplingArgs, TokenLimit, describe};
-use crate::terminal::{dim_note, note, print_json, stderr_is_terminal};
+use crate::terminal::{self, dim_note, note, print_json, stderr_is_terminal};
 use anyhow::Result;
 use brooklet::{ChatTemplate, Limits, Model, Stop, Tokenizer};
-use std::io::{self, Write};
 use std::sync::atomic::AtomicBool;
 
 /// Arguments of `brooklet run`.
@@ -83,19 +82,18 @@ pub fn run(args: Args) -> Result<()> {
         // Tool calls come between special tokens that the reader needs to see.
         skip_special: false,
     };
-    let mut out = io::stdout().lock();
+    let mut out = terminal::Answer::new();
     let mut written = Ok(());
     let never = AtomicBool::new(false);
     let generation = answer(&mut session, &config, &tokenizer, &ids, &limits, &never, |text| {
         if !args.json {
-            written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+            written = out.piece(text);
         }
         written.is_ok()
     })?;
     written?;
     if !args.json {
-        out.write_all(b"\n")?;
-        out.flush()?;
+        out.end()?;
     }
     drop(out);
 
