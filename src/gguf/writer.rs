@@ -32,6 +32,9 @@ pub struct GgufWriter {
     entries: Vec<Entry>,
 }
 
+/// Name and bytes of each tensor.
+type Layout = Vec<(String, usize)>;
+
 #[derive(Clone, Debug)]
 struct Entry {
     key: String,
@@ -160,11 +163,7 @@ impl GgufWriter {
     }
 
     /// The bytes before the data section, and name and size of each tensor.
-    fn header(
-        &self,
-        tensors: &[TensorPlan],
-        alignment: usize,
-    ) -> Result<(Vec<u8>, Vec<(String, usize)>), GgufError> {
+    fn header(&self, tensors: &[TensorPlan], alignment: usize) -> Result<(Vec<u8>, Layout), GgufError> {
         for (what, found, limit) in [
             ("number of tensors", tensors.len() as u64, MAX_TENSORS),
             ("number of metadata keys", self.entries.len() as u64, MAX_KEYS),
@@ -228,8 +227,7 @@ fn push_str(data: &mut Vec<u8>, text: &str) {
 #[derive(Debug)]
 pub struct GgufStream {
     temporary: Temporary,
-    /// Name and size in bytes.
-    tensors: Vec<(String, usize)>,
+    tensors: Layout,
     /// The tensor that takes the next bytes, and what it has of them.
     current: usize,
     written: usize,
