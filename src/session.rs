@@ -1,8 +1,19 @@
 //! A session owns everything that changes: KV cache, convolution state, position, scratch.
 
+mod save;
+
+use crate::model::{Config, Scratch, State};
 use crate::{Model, Result};
 use brooklet_kernels::TensorType;
+use rayon::ThreadPool;
 use std::sync::Arc;
+
+/// Tokens taken through the layers at once in prefill.
+const PREFILL_CHUNK: usize = 128;
+/// Positions whose logits are computed at once when every position's are wanted.
+const LOGITS_CHUNK: usize = 16;
+/// The context where neither the user nor a smaller model says otherwise.
+const DEFAULT_CONTEXT: usize = 4096;
 
 /// What a session cannot do.
 #[derive(Debug, thiserror::Error)]
@@ -10,13 +21,24 @@ use std::sync::Arc;
 pub enum SessionError {
     /// The tokens do not fit.
     #[error(
-        "{needed} tokens do not fit a context of {context}: shorten the prompt or raise the context (-c)"
+        "{needed} tokens do not fit a context of {context}: shorten the prompt, or raise the context \
+         (-c), up to the {limit} that the model was made for"
     )]
     ContextFull {
         /// Positions needed in all.
         needed: usize,
         /// Positions there are.
         context: usize,
+        /// Positions the model was made for.
+        limit: usize,
+    },
+    /// The context asked for is none that the model has.
+    #[error("a context of {context} was asked for: expected 1 to {limit}, what the model was made for")]
+    Context {
+        /// Positions asked for.
+        context: usize,
+        /// Positions the model was made for.
+        limit: usize,
     },
     /// An id outside the vocabulary.
     #[error("token id {id} is out of range: the vocabulary has {vocab_size} entries")]
@@ -26,9 +48,38 @@ pub enum SessionError {
         /// One past the largest.
         vocab_size: usize,
     },
-    /// Other bad requests.
-    #[error("{0}")]
-    Invalid(String),
+    /// There is nothing to compute from.
+    #[error("no tokens: a prompt needs at least one")]
+    NoTokens,
+    /// A rollback to a position that was not reached.
+    #[error("cannot go back to {len} tokens: the session holds {held}")]
+    Rollback {
+        /// Asked for.
+        len: usize,
+        /// There are.
+        held: usize,
+    },
+    /// Keys and values cannot be stored so.
+    #[error("keys and values cannot be stored as {0}: expected F16 or F32")]
+    KvType(TensorType),
+    /// The system has no room or no threads.
+    #[error("cannot set up a session with a context of {context}: {reason}; try a smaller context (-c)")]
+    Resources {
+        /// Positions asked for.
+        context: usize,
+        /// What the system says.
+        reason: String,
+    },
+    /// A saved session that does not fit.
+    #[error("saved session {path}: expected {expected}, found {found}")]
+    Saved {
+        /// The file.
+        path: String,
+        /// What would do.
+        expected: String,
+        /// What is there.
+        found: String,
+    },
 }
 
 /// How a session is set up.
@@ -50,61 +101,228 @@ impl Default for SessionOptions {
 
 /// One conversation's state over a shared [`Model`].
 pub struct Session {
-    _model: Arc<Model>,
+    model: Arc<Model>,
+    pool: Arc<ThreadPool>,
+    kv_type: TensorType,
+    context: usize,
+    tokens: Vec<u32>,
+    state: State,
+    scratch: Scratch,
+    /// `vocab_size` logits after the last token.
+    logits: Vec<f32>,
 }
 
-#[allow(unused_variables)]
 impl Session {
     /// An empty session.
+    ///
+    /// # Errors
+    /// A context of 0 or beyond the model's, a KV type other than F16 and F32, too little memory.
     pub fn new(model: Arc<Model>, options: SessionOptions) -> Result<Session> {
-        todo!()
+        let config = model.config();
+        let limit = config.context_length;
+        let context = options.context.unwrap_or(limit.min(DEFAULT_CONTEXT));
+        if context == 0 || context > limit {
+            return Err(SessionError::Context { context, limit }.into());
+        }
+        if !matches!(options.kv_type, TensorType::F16 | TensorType::F32) {
+            return Err(SessionError::KvType(options.kv_type).into());
+        }
+        let resources = |reason: String| SessionError::Resources { context, reason };
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(options.threads.unwrap_or_else(num_cpus::get_physical).max(1))
+            .thread_name(|i| format!("brooklet-{i}"))
+            .build()
+            .map_err(|e| resources(e.to_string()))?;
+        let state = State::new(config, options.kv_type, context).map_err(|e| resources(e.to_string()))?;
+        Ok(Session {
+            pool: Arc::new(pool),
+            kv_type: options.kv_type,
+            context,
+            tokens: Vec::with_capacity(context),
+            state,
+            scratch: Scratch::new(config),
+            logits: vec![0.0; config.vocab_size],
+            model,
+        })
     }
+
     /// The model.
     pub fn model(&self) -> &Arc<Model> {
-        todo!()
+        &self.model
     }
+
     /// Positions there are.
     pub fn context(&self) -> usize {
-        todo!()
+        self.context
     }
+
+    /// Threads it computes on.
+    pub fn threads(&self) -> usize {
+        self.pool.current_num_threads()
+    }
+
     /// The ids taken so far; its length is the position.
     pub fn tokens(&self) -> &[u32] {
-        todo!()
+        &self.tokens
     }
-    /// Takes `ids` and returns the logits after the last, `vocab_size` of them.
-    pub fn prefill(&mut self, ids: &[u32]) -> Result<&[f32]> {
-        todo!()
-    }
-    /// As [`Session::prefill`], calling `each(index, logits)` at every position in order.
-    pub fn prefill_each(&mut self, ids: &[u32], each: impl FnMut(usize, &[f32])) -> Result<()> {
-        todo!()
-    }
-    /// Takes one id; allocates nothing.
-    pub fn decode(&mut self, id: u32) -> Result<&[f32]> {
-        todo!()
-    }
-    /// The logits after the last token taken.
+
+    /// The logits after the last token taken; zeros before the first.
     pub fn logits(&self) -> &[f32] {
-        todo!()
+        &self.logits
     }
-    /// Forgets everything after the first `len` tokens.
+
+    /// Takes `ids` and returns the logits after the last, `vocab_size` of them.
+    ///
+    /// # Errors
+    /// No ids, an id outside the vocabulary, or more than the context holds; the session is unchanged.
+    pub fn prefill(&mut self, ids: &[u32]) -> Result<&[f32]> {
+        self.check(ids)?;
+        for chunk in ids.chunks(PREFILL_CHUNK) {
+            self.forward(chunk);
+        }
+        let last = (ids.len() - 1) % PREFILL_CHUNK;
+        let Session { model, pool, scratch, logits, .. } = self;
+        pool.install(|| model.logits(last, 1, scratch, logits));
+        Ok(&self.logits)
+    }
+
+    /// As [`Session::prefill`], calling `each(index, logits)` at every position in order.
+    ///
+    /// # Errors
+    /// As [`Session::prefill`].
+    pub fn prefill_each(&mut self, ids: &[u32], mut each: impl FnMut(usize, &[f32])) -> Result<()> {
+        self.check(ids)?;
+        let vocab_size = self.logits.len();
+        let mut rows = vec![0.0; LOGITS_CHUNK.min(ids.len()) * vocab_size];
+        for (c, chunk) in ids.chunks(PREFILL_CHUNK).enumerate() {
+            self.forward(chunk);
+            for start in (0..chunk.len()).step_by(LOGITS_CHUNK) {
+                let count = LOGITS_CHUNK.min(chunk.len() - start);
+                let rows = &mut rows[..count * vocab_size];
+                let Session { model, pool, scratch, .. } = self;
+                pool.install(|| model.logits(start, count, scratch, rows));
+                for (i, row) in rows.chunks_exact(vocab_size).enumerate() {
+                    each(c * PREFILL_CHUNK + start + i, row);
+                }
+                self.logits.copy_from_slice(&rows[(count - 1) * vocab_size..]);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes one id and returns the logits after it.
+    ///
+    /// # Errors
+    /// As [`Session::prefill`].
+    pub fn decode(&mut self, id: u32) -> Result<&[f32]> {
+        self.prefill(&[id])
+    }
+
+    /// Forgets everything after the first `len` tokens; the logits are those after the last one kept.
+    ///
+    /// Keys and values are cut off. The convolutions keep no history, but they are finite: taking the
+    /// last (L - 1) · conv layers tokens again, against the keys and values that are still there,
+    /// restores their state exactly (one more token, and the logits too).
+    ///
+    /// # Errors
+    /// `len` is beyond what the session holds.
     pub fn rollback(&mut self, len: usize) -> Result<()> {
-        todo!()
+        let held = self.tokens.len();
+        if len > held {
+            return Err(SessionError::Rollback { len, held }.into());
+        }
+        if len == held {
+            return Ok(());
+        }
+        self.tokens.truncate(len);
+        self.state.truncate(len);
+        self.logits.fill(0.0);
+        let first = len.saturating_sub(replay_len(self.model.config()));
+        let Session { model, pool, tokens, state, scratch, logits, .. } = self;
+        let mut pos = first;
+        for chunk in tokens[first..].chunks(PREFILL_CHUNK) {
+            pool.install(|| model.forward(chunk, pos, state, scratch, true));
+            pos += chunk.len();
+            if pos == len {
+                pool.install(|| model.logits(chunk.len() - 1, 1, scratch, logits));
+            }
+        }
+        Ok(())
     }
+
     /// Forgets everything.
     pub fn reset(&mut self) {
-        todo!()
+        self.tokens.clear();
+        self.state.truncate(0);
+        self.logits.fill(0.0);
     }
-    /// A copy that goes on by itself.
-    pub fn fork(&self) -> Session {
-        todo!()
+
+    /// A copy that goes on by itself. It shares the model and the threads.
+    ///
+    /// # Errors
+    /// Too little memory.
+    pub fn fork(&self) -> Result<Session> {
+        let config = self.model.config();
+        let mut state = State::new(config, self.kv_type, self.context)
+            .map_err(|e| SessionError::Resources { context: self.context, reason: e.to_string() })?;
+        state.copy_from(&self.state);
+        let mut tokens = Vec::with_capacity(self.context);
+        tokens.extend_from_slice(&self.tokens);
+        Ok(Session {
+            model: self.model.clone(),
+            pool: self.pool.clone(),
+            kv_type: self.kv_type,
+            context: self.context,
+            tokens,
+            state,
+            scratch: Scratch::new(config),
+            logits: self.logits.clone(),
+        })
     }
-    /// Writes the state.
+
+    /// Writes the state to a file, through a temporary name.
+    ///
+    /// # Errors
+    /// The system's, on writing.
     pub fn save(&self, path: &std::path::Path) -> Result<()> {
-        todo!()
+        save::save(self, path)
     }
+
     /// Restores a state that [`Session::save`] wrote with the same model and KV type.
+    ///
+    /// # Errors
+    /// The system's, on reading; a file that is no saved session, or one of another model, KV type or a
+    /// larger context. The session is unchanged.
     pub fn load(&mut self, path: &std::path::Path) -> Result<()> {
-        todo!()
+        save::load(self, path)
     }
+
+    fn forward(&mut self, ids: &[u32]) {
+        let first = self.tokens.len();
+        let Session { model, pool, state, scratch, .. } = self;
+        pool.install(|| model.forward(ids, first, state, scratch, false));
+        self.tokens.extend_from_slice(ids);
+    }
+
+    fn check(&self, ids: &[u32]) -> Result<(), SessionError> {
+        let (vocab_size, context) = (self.logits.len(), self.context);
+        let needed = self.tokens.len() + ids.len();
+        if ids.is_empty() {
+            return Err(SessionError::NoTokens);
+        }
+        if let Some(id) = ids.iter().copied().find(|id| *id as usize >= vocab_size) {
+            return Err(SessionError::TokenOutOfRange { id, vocab_size });
+        }
+        if needed > context {
+            let limit = self.model.config().context_length;
+            return Err(SessionError::ContextFull { needed, context, limit });
+        }
+        Ok(())
+    }
+}
+
+/// Tokens that restore every convolution's state and the last logits: each layer's state needs L - 1
+/// exact inputs, and every convolution below delays exactness by L - 1.
+fn replay_len(config: &Config) -> usize {
+    (config.conv_kernel - 1) * config.num_conv_layers() + 1
 }

@@ -12,12 +12,15 @@ pub enum VecDot {
     Q8(fn(w: &[u8], x: Q8Row<'_>) -> f32),
 }
 
+/// The type of [`Kernels::quantize_q8`].
+pub type QuantizeQ8 = fn(x: &[f32], qs: &mut [i8], d: &mut [f32], sums: &mut [i16]);
+
 /// One instruction set's kernels. A value, not a trait: see [`all`].
 pub struct Kernels {
     /// The name that `BROOKLET_ISA` takes.
     pub name: &'static str,
     /// Quantizes whole blocks of 32 activations: `x.len()` values, a scale a 32, a sum a 16.
-    pub quantize_q8: fn(x: &[f32], qs: &mut [i8], d: &mut [f32], sums: &mut [i16]),
+    pub quantize_q8: QuantizeQ8,
     /// The dot product of a weight row of this type with an activation row.
     pub vec_dot: fn(TensorType) -> VecDot,
     /// `y += a · x` with `x` stored as F32, F16 or BF16 (`y.len()` elements); panics on others.
@@ -42,7 +45,11 @@ pub struct UnknownIsa {
 
 /// The kernel sets this processor runs, best first. The last is always `scalar`.
 pub fn all() -> Vec<&'static Kernels> {
-    vec![&crate::scalar::KERNELS]
+    let mut sets = Vec::new();
+    #[cfg(target_arch = "x86_64")]
+    sets.extend(crate::x86::avx2::detect());
+    sets.extend([&crate::portable::KERNELS, &crate::scalar::KERNELS]);
+    sets
 }
 
 /// The best set, or the one that the environment variable `BROOKLET_ISA` names.
@@ -50,12 +57,29 @@ pub fn all() -> Vec<&'static Kernels> {
 /// # Errors
 /// The variable names no set in [`all`].
 pub fn active() -> Result<&'static Kernels, UnknownIsa> {
+    match std::env::var_os("BROOKLET_ISA") {
+        None => Ok(all()[0]),
+        Some(name) => named(&name.to_string_lossy()),
+    }
+}
+
+fn named(name: &str) -> Result<&'static Kernels, UnknownIsa> {
     let sets = all();
-    match std::env::var("BROOKLET_ISA") {
-        Err(_) => Ok(sets[0]),
-        Ok(found) => sets.iter().find(|k| k.name == found).copied().ok_or_else(|| UnknownIsa {
-            found,
-            available: sets.iter().map(|k| k.name).collect::<Vec<_>>().join(", "),
-        }),
+    sets.iter().find(|k| k.name == name).copied().ok_or_else(|| UnknownIsa {
+        found: name.to_owned(),
+        available: sets.iter().map(|k| k.name).collect::<Vec<_>>().join(", "),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sets_are_found_by_name() {
+        assert_eq!(named("scalar").unwrap().name, "scalar");
+        let error = named("AVX2").err().unwrap().to_string();
+        assert!(error.starts_with("BROOKLET_ISA is 'AVX2', but this processor runs only: "), "{error}");
+        assert!(error.ends_with("portable, scalar"), "{error}");
     }
 }

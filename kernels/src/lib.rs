@@ -1,6 +1,6 @@
 //! Quantized block formats and the SIMD kernels that multiply from them.
 //!
-//! [`format`] holds one file a quantized type: its layout, its encoder, its decoder and its scalar
+//! [`mod@format`] holds one file a quantized type: its layout, its encoder, its decoder and its scalar
 //! dot product. [`Kernels`] is a set of the same operations for one instruction set; [`all`] lists
 //! the sets this processor runs, best first, and [`active`] picks one. `scalar` is the
 //! specification every other set is tested against.
@@ -9,9 +9,14 @@
 
 pub mod format;
 mod isa;
+mod matmul;
+mod portable;
 pub mod q8;
 mod scalar;
+#[cfg(target_arch = "x86_64")]
+mod x86;
 
 pub use format::TensorType;
-pub use isa::{Kernels, UnknownIsa, VecDot, active, all};
+pub use isa::{Kernels, QuantizeQ8, UnknownIsa, VecDot, active, all};
+pub use matmul::{Activations, OutTile, tiles};
 pub use q8::{Q8Buffer, Q8Row};

@@ -8,9 +8,9 @@ pub const Q8_SUM: usize = 16;
 /// One quantized row of `k` activations: `x[i] ≈ qs[i] · d[i / 32]`.
 #[derive(Clone, Copy, Debug)]
 pub struct Q8Row<'a> {
-    /// `k` values in -127..=127.
+    /// `k` values in -127..=127; -128 would overflow in some kernels.
     pub qs: &'a [i8],
-    /// `k / 32` scales.
+    /// `k / 32` scales; NaN where the block held a value that was not finite.
     pub d: &'a [f32],
     /// `k / 16` sums of 16 consecutive `qs`, for the types that carry an offset or a minimum.
     pub sums: &'a [i16],
@@ -55,6 +55,16 @@ impl Q8Buffer {
         );
     }
 
+    /// Rows of the last [`Q8Buffer::quantize`].
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Activations a row of the last [`Q8Buffer::quantize`].
+    pub fn k(&self) -> usize {
+        self.k
+    }
+
     /// Row `r` of the last [`Q8Buffer::quantize`].
     pub fn row(&self, r: usize) -> Q8Row<'_> {
         let k = self.k;
@@ -65,4 +75,29 @@ impl Q8Buffer {
             sums: &self.sums[r * k / Q8_SUM..(r + 1) * k / Q8_SUM],
         }
     }
+}
+
+/// The scale of a block and its reciprocal, from the bits of its largest magnitude: that becomes ±127.
+///
+/// As integers, magnitudes order as they do as floats, and NaN above infinity. A block of zeros, or one so small
+/// that the scale would be subnormal, has scale 0; one that holds NaN or infinity has scale NaN, so that a broken
+/// activation shows in the result. In both cases the reciprocal is 0, and so are all integers.
+pub(crate) fn block_scale(amax: u32) -> (f32, f32) {
+    let amax = f32::from_bits(amax);
+    let d = amax / 127.0;
+    if !amax.is_finite() {
+        (f32::NAN, 0.0)
+    } else if d < f32::MIN_POSITIVE {
+        (0.0, 0.0)
+    } else {
+        (d, 1.0 / d)
+    }
+}
+
+/// Quantizes one block, halves rounded away from zero, and returns its scale.
+pub(crate) fn quantize_block(x: &[f32; Q8_BLOCK], qs: &mut [i8; Q8_BLOCK]) -> f32 {
+    let (d, id) = block_scale(x.iter().fold(0, |max, v| max.max(v.to_bits() & 0x7fff_ffff)));
+    // Casting makes the NaN of infinity · 0 a 0.
+    *qs = x.map(|v| (v * id).round() as i8);
+    d
 }

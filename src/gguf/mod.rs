@@ -4,6 +4,7 @@
 //! from strangers: every read is bounds-checked and every size capped before it is allocated.
 
 mod error;
+mod layout;
 mod map;
 mod reader;
 mod value;

@@ -1,42 +1,83 @@
 //! The LFM2 model: configuration, tensor table, weights and the forward pass.
 
+mod attention;
 mod config;
 mod error;
+mod forward;
+mod rope;
+mod shortconv;
+mod state;
 pub mod tensors;
+mod weights;
 
-pub use config::{Config, LayerKind};
+pub use config::{ARCHITECTURE, Config, LayerKind};
 pub use error::ModelError;
+pub(crate) use forward::Scratch;
+pub(crate) use state::{LayerState, State};
 
 use crate::{Gguf, Result};
+use brooklet_kernels::Kernels;
 use std::path::Path;
+use weights::Weights;
 
 /// An LFM2 model over a mapped file. Immutable; share it in an `Arc`.
-pub struct Model {}
+pub struct Model {
+    gguf: Gguf,
+    config: Config,
+    weights: Weights,
+    kernels: &'static Kernels,
+}
 
-#[allow(unused_variables)]
 impl Model {
-    /// Opens a GGUF file and checks that it holds a model that brooklet runs, with the kernels of [`brooklet_kernels::active`].
+    /// Opens a GGUF file and checks that it holds a model that brooklet runs, with the kernels of
+    /// [`brooklet_kernels::active`].
+    ///
+    /// # Errors
+    /// See [`Gguf::open`], [`Config::from_gguf`]; a tensor is missing, unknown or of another shape.
     pub fn open(path: &Path) -> Result<Model> {
         Model::from_gguf(Gguf::open(path)?)
     }
+
     /// As [`Model::open`], from an open file.
+    ///
+    /// # Errors
+    /// As [`Model::open`].
     pub fn from_gguf(gguf: Gguf) -> Result<Model> {
-        todo!()
+        Model::with_kernels(gguf, brooklet_kernels::active()?)
     }
+
+    /// As [`Model::from_gguf`], with kernels of the caller's choice.
+    ///
+    /// # Errors
+    /// As [`Model::open`].
+    pub fn with_kernels(gguf: Gguf, kernels: &'static Kernels) -> Result<Model> {
+        let config = Config::from_gguf(&gguf)?;
+        let weights = Weights::bind(&gguf, &config)?;
+        Ok(Model { gguf, config, weights, kernels })
+    }
+
     /// The file.
     pub fn gguf(&self) -> &Gguf {
-        todo!()
+        &self.gguf
     }
+
     /// The model's shape.
     pub fn config(&self) -> &Config {
-        todo!()
+        &self.config
     }
+
+    /// The kernels it runs on.
+    pub fn kernels(&self) -> &'static Kernels {
+        self.kernels
+    }
+
     /// Bytes of all tensors.
     pub fn size_bytes(&self) -> u64 {
-        todo!()
+        self.gguf.tensors().iter().map(|t| t.len as u64).sum()
     }
+
     /// Elements of all tensors.
     pub fn n_params(&self) -> u64 {
-        todo!()
+        self.gguf.tensors().iter().map(|t| t.shape.iter().product::<usize>() as u64).sum()
     }
 }

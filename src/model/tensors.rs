@@ -200,13 +200,14 @@ pub fn specs(config: &super::Config) -> Vec<TensorSpec> {
             Some((_, LayerKind::Attention { num_kv_heads })) => num_kv_heads,
             _ => 0,
         };
+        // A file may state anything; what saturates here fits no tensor.
         let size = |dim: &Dim| match dim {
             Dim::Vocab => config.vocab_size,
             Dim::Hidden => config.hidden_size,
-            Dim::Hidden3 => 3 * config.hidden_size,
+            Dim::Hidden3 => config.hidden_size.saturating_mul(3),
             Dim::Ffn => config.intermediate_size,
-            Dim::Q => config.num_heads * config.head_dim,
-            Dim::Kv => num_kv_heads * config.head_dim,
+            Dim::Q => config.num_heads.saturating_mul(config.head_dim),
+            Dim::Kv => num_kv_heads.saturating_mul(config.head_dim),
             Dim::HeadDim => config.head_dim,
             Dim::ConvKernel => config.conv_kernel,
             Dim::One => 1,

@@ -1,6 +1,12 @@
-//! The parts of the command line: one file a subcommand in [`commands`], and [`convert`], which turns
-//! Hugging Face checkpoints into GGUF files.
+//! The parts of the command line: one file a subcommand in [`commands`], what they share beside it,
+//! and [`convert`], which turns Hugging Face checkpoints into GGUF files.
 
+pub mod answer;
 pub mod commands;
+pub mod conversation;
 pub mod convert;
+pub mod gguf_info;
+pub mod hint;
+pub mod model_args;
+pub mod terminal;
 pub mod ui;

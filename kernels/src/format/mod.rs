@@ -2,6 +2,23 @@
 //!
 //! Names, ids and layouts are ggml's (`ggml-common.h`); all multi-byte fields are little-endian.
 
+pub(crate) mod block;
+pub(crate) mod float;
+pub(crate) mod iq4_nl;
+pub(crate) mod q2_k;
+pub(crate) mod q3_k;
+pub(crate) mod q4_0;
+pub(crate) mod q4_1;
+pub(crate) mod q4_k;
+pub(crate) mod q5_0;
+pub(crate) mod q5_1;
+pub(crate) mod q5_k;
+pub(crate) mod q6_k;
+pub(crate) mod q8_0;
+mod search;
+
+use crate::isa::VecDot;
+
 /// A tensor's storage type.
 #[allow(non_camel_case_types, missing_docs)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -42,17 +59,17 @@ impl TensorType {
 
     /// ggml's name, in capitals: `Q4_0`, `F16`.
     pub fn name(self) -> &'static str {
-        self.row().0
+        self.format().name
     }
 
     /// Elements a block.
     pub fn block_len(self) -> usize {
-        self.row().1
+        self.format().block_len
     }
 
     /// Bytes a block.
     pub fn block_bytes(self) -> usize {
-        self.row().2
+        self.format().block_bytes
     }
 
     /// Whether weights of this type multiply against quantized activations.
@@ -65,25 +82,41 @@ impl TensorType {
         n.is_multiple_of(self.block_len()).then(|| (n / self.block_len()).checked_mul(self.block_bytes()))?
     }
 
-    /// Name, elements a block, bytes a block.
-    fn row(self) -> (&'static str, usize, usize) {
+    /// The type's row of the table.
+    fn format(self) -> &'static Format {
         match self {
-            F32 => ("F32", 1, 4),
-            F16 => ("F16", 1, 2),
-            BF16 => ("BF16", 1, 2),
-            Q4_0 => ("Q4_0", 32, 18),
-            Q4_1 => ("Q4_1", 32, 20),
-            Q5_0 => ("Q5_0", 32, 22),
-            Q5_1 => ("Q5_1", 32, 24),
-            Q8_0 => ("Q8_0", 32, 34),
-            Q2_K => ("Q2_K", 256, 84),
-            Q3_K => ("Q3_K", 256, 110),
-            Q4_K => ("Q4_K", 256, 144),
-            Q5_K => ("Q5_K", 256, 176),
-            Q6_K => ("Q6_K", 256, 210),
-            IQ4_NL => ("IQ4_NL", 32, 18),
+            F32 => &float::F32,
+            F16 => &float::F16,
+            BF16 => &float::BF16,
+            Q4_0 => &q4_0::FORMAT,
+            Q4_1 => &q4_1::FORMAT,
+            Q5_0 => &q5_0::FORMAT,
+            Q5_1 => &q5_1::FORMAT,
+            Q8_0 => &q8_0::FORMAT,
+            Q2_K => &q2_k::FORMAT,
+            Q3_K => &q3_k::FORMAT,
+            Q4_K => &q4_k::FORMAT,
+            Q5_K => &q5_k::FORMAT,
+            Q6_K => &q6_k::FORMAT,
+            IQ4_NL => &iq4_nl::FORMAT,
         }
     }
+}
+
+/// What a type's file says of it.
+struct Format {
+    name: &'static str,
+    block_len: usize,
+    block_bytes: usize,
+    decode: fn(&[u8], &mut [f32]),
+    encode: fn(&[f32], &mut [u8]),
+    /// The scalar dot product.
+    vec_dot: VecDot,
+}
+
+/// The scalar dot product of `ty`, the specification of every other.
+pub(crate) fn vec_dot(ty: TensorType) -> VecDot {
+    ty.format().vec_dot
 }
 
 impl std::fmt::Display for TensorType {
@@ -97,15 +130,19 @@ impl std::fmt::Display for TensorType {
 /// # Panics
 /// If `data` is not exactly the bytes of `out.len()` elements.
 pub fn decode(ty: TensorType, data: &[u8], out: &mut [f32]) {
-    assert_eq!(ty.bytes_for(out.len()), Some(data.len()));
-    todo!()
+    assert_eq!(ty.bytes_for(out.len()), Some(data.len()), "bytes of {} elements of {ty}", out.len());
+    (ty.format().decode)(data, out);
 }
 
-/// Encodes `x` as type `ty` into `out`, rounding as ggml's reference quantizer does where it defines one.
+/// Encodes `x` as type `ty` into `out`.
+///
+/// Q4_0, Q4_1, Q5_0, Q5_1 and Q8_0 come out byte for byte as from ggml's reference quantizer, F16 and BF16
+/// rounded to nearest even. The other types search for scales of small squared error. A block with a value
+/// that is not finite decodes to something arbitrary.
 ///
 /// # Panics
 /// If `out` is not exactly the bytes of `x.len()` elements.
 pub fn encode(ty: TensorType, x: &[f32], out: &mut [u8]) {
-    assert_eq!(ty.bytes_for(x.len()), Some(out.len()));
-    todo!()
+    assert_eq!(ty.bytes_for(x.len()), Some(out.len()), "bytes of {} elements of {ty}", x.len());
+    (ty.format().encode)(x, out);
 }

@@ -1,12 +1,121 @@
 //! `brooklet convert`: turn a Hugging Face LFM2 checkpoint directory into a GGUF file.
 
-use anyhow::{Result, bail};
+use crate::convert::{self, FileType, Options, Progress, Report};
+use crate::ui;
+use anyhow::{Context, Result, bail};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// What `--type` takes, for `--help`.
+const TYPES: &str = "\
+Types, with the bits that a weight takes in LFM2-1.2B:
+  q4_0     4.8  small and fast: what most people want on a phone or a Pi
+  iq4_nl   4.8  as small, a little more accurate, a little slower
+  q4_k_m   5.0  more accurate than q4_0
+  q5_k_m   5.8
+  q6_k     6.6
+  q8_0     8.5  practically as good as the original
+  bf16    16    exactly the original, where the checkpoint is bf16
+  f16     16
+  f32     32
+Every type puts each tensor in the type that llama.cpp's quantizer chooses for it.";
 
 /// Arguments of `brooklet convert`.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+#[command(after_help = TYPES)]
+pub struct Args {
+    /// The checkpoint: a directory with config.json, tokenizer.json and model.safetensors
+    #[arg(value_name = "DIR")]
+    dir: PathBuf,
+
+    /// Where to write; a directory is given the default name [default: NAME-TYPE.gguf, as LFM2-350M-Q4_0.gguf]
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+
+    /// How to store the weights
+    #[arg(short = 'T', long = "type", value_name = "TYPE", default_value = "q4_0", value_parser = parse_type,
+          hide_possible_values = true)]
+    file_type: FileType,
+
+    /// Threads [default: all cores]
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
+}
 
 /// Runs the command.
-pub fn run(_args: Args) -> Result<()> {
-    bail!("not written yet")
+///
+/// The file's path goes to stdout when it is complete; progress, warnings and the summary to stderr.
+pub fn run(args: Args) -> Result<()> {
+    let output = output_path(&args.dir, args.output, args.file_type)?;
+    let work = |options: &Options| convert::convert(&args.dir, &output, options);
+    report(&with_ui("converting", args.file_type, args.threads, work)?)
+}
+
+pub(super) fn parse_type(text: &str) -> Result<FileType, String> {
+    text.parse()
+}
+
+/// `NAME-TYPE.gguf` where no file is named, as llama.cpp's converter names files.
+fn output_path(dir: &Path, output: Option<PathBuf>, file_type: FileType) -> Result<PathBuf> {
+    let folder = match output {
+        Some(path) if !path.is_dir() => return Ok(path),
+        other => other.unwrap_or_default(),
+    };
+    let full = std::path::absolute(dir).context("the current directory")?;
+    let Some(name) = full.file_name() else {
+        bail!("{} has no name: name the output with -o", dir.display())
+    };
+    let mut file = name.to_os_string();
+    file.push(format!("-{}.gguf", file_type.name().to_uppercase()));
+    Ok(folder.join(file))
+}
+
+/// Runs a conversion with a progress bar, on so many threads, until Ctrl-C.
+pub(super) fn with_ui(
+    message: &str,
+    file_type: FileType,
+    threads: Option<u16>,
+    work: impl FnOnce(&Options) -> convert::Result<Report> + Send,
+) -> Result<Report> {
+    let bar = ui::byte_bar(0, message);
+    let progress = |p: Progress| {
+        bar.set_length(p.total);
+        bar.set_position(p.done);
+    };
+    let cancel = Arc::new(AtomicBool::new(false));
+    let flag = cancel.clone();
+    // Without a handler Ctrl-C still ends the program, but leaves the temporary file.
+    let _ = ctrlc::set_handler(move || flag.store(true, Ordering::Relaxed));
+    let options = Options { file_type, progress: Some(&progress), cancel: Some(&cancel) };
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.map_or(0, usize::from)).build()?;
+    let outcome = pool.install(|| work(&options));
+    bar.finish_and_clear();
+    Ok(outcome?)
+}
+
+/// Prints warnings and the summary on stderr, the path on stdout.
+pub(super) fn report(report: &Report) -> Result<()> {
+    for warning in &report.warnings {
+        eprintln!("warning: {warning}");
+    }
+    let mut rows = vec![["type", "tensors", "weights", "size"].map(String::from)];
+    for (ty, count) in &report.types {
+        rows.push([
+            ty.to_string(),
+            count.tensors.to_string(),
+            ui::human_count(count.params),
+            ui::human_bytes(count.bytes),
+        ]);
+    }
+    eprint!("{}", ui::table(&rows));
+    eprintln!(
+        "{} weights, {} -> {}, {:.2} bits a weight, {:.1} s",
+        ui::human_count(report.params),
+        ui::human_bytes(report.bytes_in),
+        ui::human_bytes(report.bytes_out),
+        report.bits_per_weight(),
+        report.time.as_secs_f64()
+    );
+    ui::print_line(&report.path.display())
 }

@@ -1,12 +1,33 @@
 //! `brooklet quantize`: turn a float GGUF file into a quantized one.
 
-use anyhow::{Result, bail};
+use super::convert::{parse_type, report, with_ui};
+use crate::convert::{self, FileType, Options};
+use anyhow::Result;
+use std::path::PathBuf;
 
 /// Arguments of `brooklet quantize`.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+#[command(after_help = "The types are those of `brooklet convert --help`.")]
+pub struct Args {
+    /// A GGUF file of type f32, f16 or bf16, brooklet's or llama.cpp's
+    #[arg(value_name = "IN.gguf")]
+    input: PathBuf,
 
-/// Runs the command.
-pub fn run(_args: Args) -> Result<()> {
-    bail!("not written yet")
+    /// Where to write
+    #[arg(value_name = "OUT.gguf")]
+    output: PathBuf,
+
+    /// How to store the weights
+    #[arg(short = 'T', long = "type", value_name = "TYPE", default_value = "q4_0", value_parser = parse_type)]
+    file_type: FileType,
+
+    /// Threads [default: all cores]
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
+}
+
+/// Runs the command; output as of `brooklet convert`.
+pub fn run(args: Args) -> Result<()> {
+    let work = |options: &Options| convert::quantize(&args.input, &args.output, options);
+    report(&with_ui("quantizing", args.file_type, args.threads, work)?)
 }

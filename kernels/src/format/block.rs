@@ -1,0 +1,106 @@
+//! What the block types have in common, written once: decoding and the scalar dot product from the
+//! integers and scales that each type's [`Block`] lays open.
+
+use super::float::f16_to_f32;
+use super::{Format, VecDot};
+use crate::q8::{Q8_BLOCK, Q8_SUM, Q8Row};
+
+/// Most groups that a block has: 256 elements in sixteens.
+pub(crate) const MAX_GROUPS: usize = 16;
+
+/// A quantized type. A block of `LEN` elements in `BYTES` bytes is groups of `GROUP` elements that share an
+/// affine map from small integers: `w = scale · q − min`.
+pub(crate) trait Block<const LEN: usize, const BYTES: usize> {
+    /// Elements that share a scale: 16 or 32.
+    const GROUP: usize;
+    /// Whether [`Unpacked::min`] is in use.
+    const HAS_MIN: bool;
+
+    /// Lays a block open. Every bit pattern is a valid block.
+    fn unpack(block: &[u8; BYTES], out: &mut Unpacked<LEN>);
+
+    /// Quantizes a block. Values that are not finite must not panic.
+    fn encode(x: &[f32; LEN], block: &mut [u8; BYTES]);
+}
+
+/// A block laid open: `LEN` integers and the scale and minimum of each group.
+pub(crate) struct Unpacked<const LEN: usize> {
+    pub q: [i8; LEN],
+    pub scale: [f32; MAX_GROUPS],
+    pub min: [f32; MAX_GROUPS],
+}
+
+impl<const LEN: usize> Unpacked<LEN> {
+    pub fn new() -> Self {
+        Unpacked { q: [0; LEN], scale: [0.0; MAX_GROUPS], min: [0.0; MAX_GROUPS] }
+    }
+}
+
+/// The table row of a block type.
+pub(super) const fn format<B: Block<LEN, BYTES>, const LEN: usize, const BYTES: usize>(
+    name: &'static str,
+) -> Format {
+    Format {
+        name,
+        block_len: LEN,
+        block_bytes: BYTES,
+        decode: decode::<B, LEN, BYTES>,
+        encode: encode::<B, LEN, BYTES>,
+        vec_dot: VecDot::Q8(vec_dot::<B, LEN, BYTES>),
+    }
+}
+
+fn decode<B: Block<LEN, BYTES>, const LEN: usize, const BYTES: usize>(data: &[u8], out: &mut [f32]) {
+    let mut u = Unpacked::new();
+    for (block, out) in data.as_chunks::<BYTES>().0.iter().zip(out.as_chunks_mut::<LEN>().0) {
+        B::unpack(block, &mut u);
+        for (g, (out, q)) in out.chunks_exact_mut(B::GROUP).zip(u.q.chunks_exact(B::GROUP)).enumerate() {
+            for (out, &q) in out.iter_mut().zip(q) {
+                *out = u.scale[g] * f32::from(q);
+                if B::HAS_MIN {
+                    *out -= u.min[g];
+                }
+            }
+        }
+    }
+}
+
+fn encode<B: Block<LEN, BYTES>, const LEN: usize, const BYTES: usize>(x: &[f32], out: &mut [u8]) {
+    for (x, block) in x.as_chunks::<LEN>().0.iter().zip(out.as_chunks_mut::<BYTES>().0) {
+        B::encode(x, block);
+    }
+}
+
+/// The specification of every quantized product: the integer sum of a group is exact, then scaled in f32.
+fn vec_dot<B: Block<LEN, BYTES>, const LEN: usize, const BYTES: usize>(w: &[u8], x: Q8Row<'_>) -> f32 {
+    let blocks = w.as_chunks::<BYTES>().0;
+    assert_eq!(blocks.len() * LEN, x.qs.len());
+    let mut u = Unpacked::new();
+    let mut total = 0.0;
+    for (b, block) in blocks.iter().enumerate() {
+        B::unpack(block, &mut u);
+        for (g, q) in u.q.chunks_exact(B::GROUP).enumerate() {
+            let at = b * LEN + g * B::GROUP;
+            let products: i32 =
+                q.iter().zip(&x.qs[at..at + B::GROUP]).map(|(&q, &x)| i32::from(q) * i32::from(x)).sum();
+            let d = x.d[at / Q8_BLOCK];
+            total += u.scale[g] * d * products as f32;
+            if B::HAS_MIN {
+                let sums = &x.sums[at / Q8_SUM..(at + B::GROUP) / Q8_SUM];
+                let sum: i32 = sums.iter().map(|&s| i32::from(s)).sum();
+                total -= u.min[g] * d * sum as f32;
+            }
+        }
+    }
+    total
+}
+
+/// The little-endian f16 at `at`.
+pub(crate) fn get_f16(block: &[u8], at: usize) -> f32 {
+    f16_to_f32([block[at], block[at + 1]])
+}
+
+/// Stores `v` as a little-endian f16 at `at`, rounded to nearest even.
+pub(super) fn put_f16(block: &mut [u8], at: usize, v: f32) {
+    block[at..at + 2].copy_from_slice(&half::f16::from_f32_const(v).to_le_bytes());
+}

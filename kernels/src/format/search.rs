@@ -1,0 +1,334 @@
+//! What the encoders look for: the scales of least squared error.
+//!
+//! A group is fitted by itself first: integers from a trial scale, the best scale for those integers by least
+//! squares, once more, and the best of several trials. Then the scales of a block's groups are themselves
+//! rounded to a few bits, and what counts is the error after that: so every group tries the neighbours of its
+//! rounded scale, and the block fits its super-scale to the integers chosen, as long as that helps.
+//!
+//! The inner loops are over the trials of one element, side by side: they vectorize, and no sum is across lanes.
+
+use half::f16;
+
+/// The largest magnitude that the encoders with a search take in; f16 scales cannot hold much more.
+const LARGEST: f32 = 524_288.0;
+
+/// What is smaller than this counts as zero: f16 scales are far from holding it.
+pub(super) const SMALLEST: f32 = 1e-15;
+
+/// Trials of one group.
+pub(super) const TRIALS: usize = 16;
+
+/// Rounds of fitting a block's super-scales to its integers.
+const ROUNDS: usize = 3;
+
+/// One value a trial.
+type Lanes<const C: usize> = [f32; C];
+
+/// The value of largest magnitude, the first of equals; NaN never is it.
+pub(super) fn largest(x: &[f32]) -> f32 {
+    x.iter().fold(0.0f32, |max, &v| if v.abs() > max.abs() { v } else { max })
+}
+
+/// The smallest and the largest value, not counting NaN.
+pub(super) fn range(x: &[f32]) -> (f32, f32) {
+    x.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(min, max), &v| (min.min(v), max.max(v)))
+}
+
+/// `x` with what is not finite or too large replaced: NaN by 0, the rest by ±[`LARGEST`].
+pub(super) fn tame<const N: usize>(x: &[f32; N]) -> [f32; N] {
+    x.map(|v| if v.is_nan() { 0.0 } else { v.clamp(-LARGEST, LARGEST) })
+}
+
+/// The integer in `lo..=hi` nearest to `v`.
+#[inline(always)]
+fn nearest(v: f32, lo: f32, hi: f32) -> f32 {
+    // 1.5 · 2²³: adding it leaves no fraction bits. Calls of `round` and `clamp` would keep the loops from
+    // vectorizing.
+    const NO_FRACTION: f32 = 12_582_912.0;
+    let v = if v < lo { lo } else { v };
+    let v = if v > hi { hi } else { v };
+    (v + NO_FRACTION) - NO_FRACTION
+}
+
+/// The reciprocal, or 0 where there is none: a scale of 0 makes every integer 0.
+pub(super) fn invert(scale: f32) -> f32 {
+    if scale.abs() < SMALLEST { 0.0 } else { 1.0 / scale }
+}
+
+/// `v` as the f16 of a block will give it back, but not 0 where it is tiny: smaller group scales make up for it.
+fn to_f16(v: f32) -> f32 {
+    let rounded = f16::from_f32_const(v).to_f32_const();
+    if rounded == 0.0 && v.abs() > SMALLEST {
+        return f16::MIN_POSITIVE_SUBNORMAL.to_f32_const().copysign(v);
+    }
+    rounded
+}
+
+/// Groups of elements `scale · q`, `q` and the group scales being integers.
+pub(super) struct Symmetric {
+    /// The range of `q`.
+    pub q: (f32, f32),
+    /// The range of the group scales.
+    pub scale: (f32, f32),
+    /// The `q`, unrounded, that the trials give to the value of largest magnitude.
+    pub trials: Lanes<TRIALS>,
+}
+
+/// The result for a block of `GROUPS` groups.
+pub(super) struct SymmetricFit<const GROUPS: usize> {
+    pub d: f32,
+    pub scales: [i8; GROUPS],
+    pub q: [i8; 256],
+}
+
+impl Symmetric {
+    /// Encodes a block of `GROUPS` groups of `N`.
+    pub fn fit<const GROUPS: usize, const N: usize>(&self, x: &[f32; 256]) -> SymmetricFit<GROUPS> {
+        let x = x.as_chunks::<N>().0;
+        let (lo, hi) = self.scale;
+        let free: [f32; GROUPS] = std::array::from_fn(|g| self.free(&x[g]));
+        // The scale of largest magnitude goes to the end of the range that is further from zero.
+        let mut d = to_f16(largest(&free) / lo);
+        let mut best = (f32::INFINITY, d, [0.0; GROUPS]);
+        for _ in 0..ROUNDS {
+            let id = invert(d);
+            let mut scales = [0.0; GROUPS];
+            // The squared error, and the sums that the least squares for d need.
+            let (mut total, mut xq, mut qq) = (0.0, 0.0, 0.0);
+            for g in 0..GROUPS {
+                let near = nearest(free[g] * id, lo, hi);
+                let tries = [near, near - 1.0, near + 1.0, 0.0].map(|s| nearest(s, lo, hi));
+                let sums = self.products(&x[g], &tries.map(|s| invert(d * s)));
+                let gains: Lanes<4> = std::array::from_fn(|i| {
+                    let scale = d * tries[i];
+                    scale * (2.0 * sums.xq[i] - scale * sums.qq[i])
+                });
+                let i = argmax(&gains);
+                scales[g] = tries[i];
+                total -= gains[i];
+                xq += scales[g] * sums.xq[i];
+                qq += scales[g] * scales[g] * sums.qq[i];
+            }
+            if total >= best.0 {
+                break;
+            }
+            best = (total, d, scales);
+            d = to_f16(xq * invert(qq));
+        }
+        let (_, d, scales) = best;
+        let mut q = [0; 256];
+        for (g, q) in q.as_chunks_mut::<N>().0.iter_mut().enumerate() {
+            let id = invert(d * scales[g]);
+            *q = x[g].map(|v| nearest(v * id, self.q.0, self.q.1) as i8);
+        }
+        SymmetricFit { d, scales: scales.map(|s| s as i8), q }
+    }
+
+    /// The best scale of a group, were it free.
+    fn free<const N: usize>(&self, x: &[f32; N]) -> f32 {
+        let max = largest(x);
+        if max.abs() < SMALLEST {
+            return 0.0;
+        }
+        let sums = self.products(x, &self.trials.map(|q| q / max));
+        self.products(x, &sums.inverse_scales()).best_scale()
+    }
+
+    /// The sums for `q` from the reciprocals of trial scales.
+    fn products<const N: usize, const C: usize>(&self, x: &[f32; N], id: &Lanes<C>) -> Products<C> {
+        let (lo, hi) = self.q;
+        let mut sums = Products { xq: [0.0; C], qq: [0.0; C] };
+        for v in x {
+            for (i, id) in id.iter().enumerate() {
+                let q = nearest(v * id, lo, hi);
+                sums.xq[i] += v * q;
+                sums.qq[i] += q * q;
+            }
+        }
+        sums
+    }
+}
+
+/// The sums that `scale · q` is fitted to `x` with, a trial.
+pub(super) struct Products<const C: usize> {
+    /// Σxq.
+    pub xq: Lanes<C>,
+    /// Σq².
+    pub qq: Lanes<C>,
+}
+
+impl<const C: usize> Products<C> {
+    /// The reciprocals of every trial's best scale.
+    pub fn inverse_scales(&self) -> Lanes<C> {
+        std::array::from_fn(|i| self.qq[i] * invert(self.xq[i]))
+    }
+
+    /// The scale of the trial whose best scale leaves the least squared error.
+    pub fn best_scale(&self) -> f32 {
+        // The squared error is Σx² less this.
+        let gains: Lanes<C> = std::array::from_fn(|i| self.xq[i] * self.xq[i] * invert(self.qq[i]));
+        let i = argmax(&gains);
+        self.xq[i] * invert(self.qq[i])
+    }
+}
+
+/// Groups of elements `scale · q − min`, `q`, the group scales and the group minima being unsigned integers.
+pub(super) struct Affine {
+    /// The largest `q`.
+    pub q: f32,
+    /// The largest group scale and group minimum.
+    pub scale: f32,
+    /// The `q`, unrounded, that the trials give to the largest value when the smallest has 0.
+    pub trials: Lanes<TRIALS>,
+}
+
+/// The result for a block of `GROUPS` groups.
+pub(super) struct AffineFit<const GROUPS: usize> {
+    pub d: f32,
+    pub dmin: f32,
+    pub scales: [u8; GROUPS],
+    pub mins: [u8; GROUPS],
+    pub q: [u8; 256],
+}
+
+impl Affine {
+    /// Encodes a block of `GROUPS` groups of `N`.
+    pub fn fit<const GROUPS: usize, const N: usize>(&self, x: &[f32; 256]) -> AffineFit<GROUPS> {
+        /// Neighbours that are tried, of the scale and of the minimum.
+        const NEAR: [(f32, f32); 12] = [
+            (0.0, 0.0),
+            (0.0, -1.0),
+            (0.0, 1.0),
+            (-1.0, 0.0),
+            (-1.0, -1.0),
+            (-1.0, 1.0),
+            (1.0, 0.0),
+            (1.0, -1.0),
+            (1.0, 1.0),
+            (1.0, 2.0),
+            (-1.0, -2.0),
+            (0.0, 2.0),
+        ];
+        let x = x.as_chunks::<N>().0;
+        let free: [(f32, f32); GROUPS] = std::array::from_fn(|g| self.free(&x[g]));
+        let max = free.iter().fold((0.0f32, 0.0f32), |max, f| (max.0.max(f.0), max.1.max(f.1)));
+        let (mut d, mut dmin) = (to_f16(max.0 / self.scale), to_f16(max.1 / self.scale));
+        let mut best = (f32::INFINITY, d, dmin, [0.0; GROUPS], [0.0; GROUPS]);
+        for _ in 0..ROUNDS {
+            let (id, idmin) = (invert(d), invert(dmin));
+            let (mut scales, mut mins) = ([0.0; GROUPS], [0.0; GROUPS]);
+            let mut total = 0.0;
+            // x ≈ d · sq − dmin · m: the sums of the normal equations.
+            let (mut sq_sq, mut sq_m, mut m_m, mut x_sq, mut x_m) = (0.0, 0.0, 0.0, 0.0, 0.0);
+            for g in 0..GROUPS {
+                let near = |v: f32| nearest(v, 0.0, self.scale);
+                let (s, m) = (near(free[g].0 * id), near(free[g].1 * idmin));
+                let s = NEAR.map(|(ds, _)| near(s + ds));
+                let m = NEAR.map(|(_, dm)| near(m + dm));
+                let sums = self.sums(&x[g], &s.map(|s| invert(d * s)), &m.map(|m| dmin * m));
+                let gains: Lanes<12> = std::array::from_fn(|i| sums.gain(i, d * s[i], dmin * m[i]));
+                let i = argmax(&gains);
+                let (s, m) = (s[i], m[i]);
+                (scales[g], mins[g]) = (s, m);
+                total -= gains[i];
+                sq_sq += s * s * sums.qq[i];
+                sq_m += s * m * sums.q[i];
+                m_m += m * m * N as f32;
+                x_sq += s * sums.xq[i];
+                x_m += m * sums.x;
+            }
+            if total >= best.0 {
+                break;
+            }
+            best = (total, d, dmin, scales, mins);
+            let det = sq_sq * m_m - sq_m * sq_m;
+            if det > 0.0 {
+                d = to_f16((x_sq * m_m - x_m * sq_m) / det);
+                dmin = to_f16(((x_sq * sq_m - x_m * sq_sq) / det).max(0.0));
+            }
+        }
+        let (_, d, dmin, scales, mins) = best;
+        let mut q = [0; 256];
+        for (g, q) in q.as_chunks_mut::<N>().0.iter_mut().enumerate() {
+            let (id, min) = (invert(d * scales[g]), dmin * mins[g]);
+            *q = x[g].map(|v| nearest((v + min) * id, 0.0, self.q) as u8);
+        }
+        AffineFit { d, dmin, scales: scales.map(|s| s as u8), mins: mins.map(|m| m as u8), q }
+    }
+
+    /// The best scale and minimum of a group, were they free; the minimum is not negative.
+    fn free<const N: usize>(&self, x: &[f32; N]) -> (f32, f32) {
+        let (lo, hi) = range(x);
+        let lo = lo.min(0.0);
+        if hi - lo < SMALLEST {
+            return (0.0, -lo);
+        }
+        let sums = self.sums(x, &self.trials.map(|q| q / (hi - lo)), &[-lo; TRIALS]);
+        let fits: [_; TRIALS] = std::array::from_fn(|i| sums.fit(i));
+        let sums = self.sums(x, &fits.map(|(scale, _)| invert(scale)), &fits.map(|(_, min)| min));
+        let fits: [_; TRIALS] = std::array::from_fn(|i| sums.fit(i));
+        let gains: Lanes<TRIALS> = std::array::from_fn(|i| sums.gain(i, fits[i].0, fits[i].1));
+        fits[argmax(&gains)]
+    }
+
+    /// The sums for `q` from the reciprocals of trial scales and from trial minima.
+    fn sums<const N: usize, const C: usize>(&self, x: &[f32; N], id: &Lanes<C>, min: &Lanes<C>) -> Sums<C> {
+        let mut sums = Sums { n: N as f32, x: 0.0, q: [0.0; C], xq: [0.0; C], qq: [0.0; C] };
+        for v in x {
+            sums.x += v;
+            for i in 0..C {
+                let q = nearest((v + min[i]) * id[i], 0.0, self.q);
+                sums.q[i] += q;
+                sums.xq[i] += v * q;
+                sums.qq[i] += q * q;
+            }
+        }
+        sums
+    }
+}
+
+/// The sums that `scale · q − min` is fitted to `x` with, a trial.
+struct Sums<const C: usize> {
+    n: f32,
+    x: f32,
+    q: Lanes<C>,
+    xq: Lanes<C>,
+    qq: Lanes<C>,
+}
+
+impl<const C: usize> Sums<C> {
+    /// The best scale and minimum ≥ 0 for the `q` of a trial.
+    fn fit(&self, i: usize) -> (f32, f32) {
+        let (q, xq, qq) = (self.q[i], self.xq[i], self.qq[i]);
+        let det = self.n * qq - q * q;
+        if det > 0.0 {
+            let min = (q * xq - self.x * qq) / det;
+            if min >= 0.0 {
+                return ((self.n * xq - self.x * q) / det, min);
+            }
+        }
+        (xq * invert(qq), 0.0)
+    }
+
+    /// By how much `scale` and `min` bring the squared error of a trial below Σx².
+    fn gain(&self, i: usize, scale: f32, min: f32) -> f32 {
+        let (q, xq, qq) = (self.q[i], self.xq[i], self.qq[i]);
+        scale * (2.0 * xq - scale * qq) - min * (2.0 * self.x + min * self.n - 2.0 * scale * q)
+    }
+}
+
+/// The place of the largest value, the first of equals.
+fn argmax<const C: usize>(v: &Lanes<C>) -> usize {
+    (1..C).fold(0, |best, i| if v[i] > v[best] { i } else { best })
+}
+
+/// `TRIALS` values from `from` on, `step` apart.
+pub(super) const fn steps(from: f32, step: f32) -> Lanes<TRIALS> {
+    let mut v = [0.0; TRIALS];
+    let mut i = 0;
+    while i < TRIALS {
+        v[i] = from + step * i as f32;
+        i += 1;
+    }
+    v
+}

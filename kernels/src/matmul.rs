@@ -1,0 +1,144 @@
+//! Products of a weight matrix with one or many rows of activations.
+//!
+//! A product of one weight row and one token is always [`Kernels::vec_dot`] of the two, so that neither the
+//! split of a prompt nor the number of threads changes a bit of the result.
+
+use std::marker::PhantomData;
+use std::ops::Range;
+
+use crate::format::TensorType;
+use crate::isa::{Kernels, VecDot};
+use crate::q8::Q8Buffer;
+
+/// Bytes of activations that a block of tokens may take: half of a small L2 cache. Every weight row of a tile
+/// is read once for a block.
+const TOKEN_BLOCK_BYTES: usize = 128 << 10;
+
+/// The right-hand side of a product: rows of `k` activations, one a token.
+#[derive(Clone, Copy)]
+pub enum Activations<'a> {
+    /// For F32, F16 and BF16 weights.
+    Float {
+        /// `n_tokens × k` values, token by token.
+        x: &'a [f32],
+    },
+    /// For block-quantized weights ([`TensorType::is_quantized`]).
+    Q8(&'a Q8Buffer),
+}
+
+/// The columns of a token-major output (`out[t * n_rows + r]`) that belong to a range of weight rows. Made by
+/// [`tiles`], which lends each column to one tile only, so that threads can fill tiles side by side.
+pub struct OutTile<'a> {
+    /// The first element of the output.
+    out: *mut f32,
+    n_tokens: usize,
+    n_rows: usize,
+    rows: Range<usize>,
+    lifetime: PhantomData<&'a mut [f32]>,
+}
+
+// SAFETY: a tile stands for exclusive borrows of the columns `rows`, disjoint from those of every other tile;
+// exclusive borrows of f32 may be sent.
+unsafe impl Send for OutTile<'_> {}
+
+/// Splits `out`, which holds `n_rows` results a token, into tiles of `tile_rows` weight rows; the last may be
+/// smaller.
+///
+/// # Panics
+/// If `n_rows` or `tile_rows` is 0 or `out` no multiple of `n_rows`.
+pub fn tiles(out: &mut [f32], n_rows: usize, tile_rows: usize) -> Vec<OutTile<'_>> {
+    assert!(n_rows > 0 && tile_rows > 0 && out.len().is_multiple_of(n_rows));
+    let n_tokens = out.len() / n_rows;
+    let out = out.as_mut_ptr();
+    (0..n_rows)
+        .step_by(tile_rows)
+        .map(|start| OutTile {
+            out,
+            n_tokens,
+            n_rows,
+            rows: start..n_rows.min(start + tile_rows),
+            lifetime: PhantomData,
+        })
+        .collect()
+}
+
+impl OutTile<'_> {
+    /// The weight rows that the tile is for.
+    pub fn rows(&self) -> Range<usize> {
+        self.rows.clone()
+    }
+
+    /// Tokens of the output.
+    pub fn n_tokens(&self) -> usize {
+        self.n_tokens
+    }
+
+    /// The results of token `t` for the rows of the tile.
+    ///
+    /// # Panics
+    /// If `t` is no token of the output.
+    pub fn token_mut(&mut self, t: usize) -> &mut [f32] {
+        assert!(t < self.n_tokens);
+        // SAFETY: t < n_tokens and rows.end <= n_rows, so that the range lies within the n_tokens · n_rows
+        // elements that `tiles` borrowed exclusively for the lifetime of the tile. No other tile has these
+        // rows, and `&mut self` keeps this one from lending them twice.
+        unsafe {
+            let first = self.out.add(t * self.n_rows + self.rows.start);
+            std::slice::from_raw_parts_mut(first, self.rows.len())
+        }
+    }
+}
+
+impl Kernels {
+    /// Fills `tile` with the products of its weight rows and every token.
+    ///
+    /// `w` holds the tile's rows only, `tile.rows().len()` rows of `k` elements of type `ty`; `x` as many
+    /// tokens as the tile.
+    ///
+    /// # Panics
+    /// If a shape does not fit, or `x` is not of the kind that `ty` multiplies with.
+    pub fn matmul(&self, ty: TensorType, w: &[u8], k: usize, x: Activations<'_>, tile: &mut OutTile<'_>) {
+        let n_tokens = tile.n_tokens;
+        let row_bytes = check(ty, w, tile.rows.len(), k, x, n_tokens);
+        let token_bytes = if ty.is_quantized() { k + k / 4 } else { 4 * k };
+        let block = (TOKEN_BLOCK_BYTES / token_bytes.max(1)).max(1);
+        for start in (0..n_tokens).step_by(block) {
+            for (r, w) in w.chunks_exact(row_bytes).enumerate() {
+                for t in start..n_tokens.min(start + block) {
+                    tile.token_mut(t)[r] = self.dot(ty, w, k, x, t);
+                }
+            }
+        }
+    }
+
+    /// The products of `out.len()` weight rows (in `w`, of `k` elements of type `ty`) and the one token of `x`.
+    ///
+    /// # Panics
+    /// As [`Kernels::matmul`].
+    pub fn matvec(&self, ty: TensorType, w: &[u8], k: usize, x: Activations<'_>, out: &mut [f32]) {
+        let row_bytes = check(ty, w, out.len(), k, x, 1);
+        for (out, w) in out.iter_mut().zip(w.chunks_exact(row_bytes)) {
+            *out = self.dot(ty, w, k, x, 0);
+        }
+    }
+
+    fn dot(&self, ty: TensorType, w: &[u8], k: usize, x: Activations<'_>, t: usize) -> f32 {
+        match ((self.vec_dot)(ty), x) {
+            (VecDot::Float(dot), Activations::Float { x }) => dot(w, &x[t * k..(t + 1) * k]),
+            (VecDot::Q8(dot), Activations::Q8(x)) => dot(w, x.row(t)),
+            _ => panic!("{ty} weights and the wrong kind of activations"),
+        }
+    }
+}
+
+/// Panics unless the shapes fit; returns the bytes of a weight row.
+fn check(ty: TensorType, w: &[u8], n_rows: usize, k: usize, x: Activations<'_>, n_tokens: usize) -> usize {
+    let row_bytes = ty.bytes_for(k).filter(|&b| b > 0);
+    let row_bytes = row_bytes.unwrap_or_else(|| panic!("a row of {k} elements of {ty}"));
+    assert_eq!(w.len(), n_rows * row_bytes, "weight bytes of {n_rows} rows of {k} elements of {ty}");
+    match x {
+        Activations::Float { x } => assert_eq!(x.len(), n_tokens * k, "{n_tokens} tokens of {k} activations"),
+        Activations::Q8(x) => assert_eq!((x.rows(), x.k()), (n_tokens, k), "tokens, activations a token"),
+    }
+    row_bytes
+}

@@ -1,0 +1,337 @@
+//! The AVX2 set, which takes FMA and F16C along; its dot products are in [`super::avx2_dot`].
+//!
+//! Functions marked `target_feature` are safe to call from each other. The set's plain function pointers to
+//! them are reachable through [`detect`] only.
+
+use std::arch::x86_64::*;
+
+use super::avx2_dot::{self as dot, hsum};
+use crate::format::{TensorType, float};
+use crate::isa::{Kernels, VecDot};
+use crate::q8::{Q8_BLOCK, Q8_SUM, Q8Row, block_scale};
+
+/// The set, where the processor has the features.
+pub(crate) fn detect() -> Option<&'static Kernels> {
+    let features = is_x86_feature_detected!("avx2")
+        && is_x86_feature_detected!("fma")
+        && is_x86_feature_detected!("f16c");
+    features.then_some(&KERNELS)
+}
+
+static KERNELS: Kernels = Kernels {
+    name: "avx2",
+    // SAFETY: here and below, `detect` hands this set out only where the features are there.
+    quantize_q8: |x, qs, d, sums| unsafe { quantize_q8(x, qs, d, sums) },
+    vec_dot,
+    // SAFETY: as above.
+    axpy: |ty, a, x, y| unsafe { axpy(ty, a, x, y) },
+    // SAFETY: as above.
+    rms_norm: |x, w, eps, out| unsafe { rms_norm(x, w, eps, out) },
+    // SAFETY: as above.
+    silu_mul: |gate, up| unsafe { silu_mul(gate, up) },
+    // SAFETY: as above.
+    softmax: |x| unsafe { softmax(x) },
+};
+
+fn vec_dot(ty: TensorType) -> VecDot {
+    use TensorType::*;
+    type Float = unsafe fn(&[u8], &[f32]) -> f32;
+    type Q8 = unsafe fn(&[u8], Q8Row<'_>) -> f32;
+    let float = |f: Float| {
+        // SAFETY: the types differ in `unsafe` alone, and a call is sound: `detect` hands this set out only
+        // where the features are there.
+        VecDot::Float(unsafe { std::mem::transmute::<Float, fn(&[u8], &[f32]) -> f32>(f) })
+    };
+    let q8 = |f: Q8| {
+        // SAFETY: as above.
+        VecDot::Q8(unsafe { std::mem::transmute::<Q8, fn(&[u8], Q8Row<'_>) -> f32>(f) })
+    };
+    match ty {
+        F32 => float(dot_f32),
+        F16 => float(dot_f16),
+        BF16 => float(dot_bf16),
+        Q4_0 => q8(dot::q4_0),
+        Q4_1 => q8(dot::q4_1),
+        Q5_0 => q8(dot::q5_0),
+        Q5_1 => q8(dot::q5_1),
+        Q8_0 => q8(dot::q8_0),
+        Q2_K => q8(dot::q2_k),
+        Q3_K => q8(dot::q3_k),
+        Q4_K => q8(dot::q4_k),
+        Q5_K => q8(dot::q5_k),
+        Q6_K => q8(dot::q6_k),
+        IQ4_NL => q8(dot::iq4_nl),
+    }
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+fn quantize_q8(x: &[f32], qs: &mut [i8], d: &mut [f32], sums: &mut [i16]) {
+    assert!(x.len() == qs.len() && x.len() == d.len() * Q8_BLOCK && x.len() == sums.len() * Q8_SUM);
+    let x = x.as_chunks::<Q8_BLOCK>().0.iter();
+    let out = qs.as_chunks_mut::<Q8_BLOCK>().0.iter_mut().zip(d).zip(sums.as_chunks_mut::<2>().0);
+    for (x, ((qs, d), sums)) in x.zip(out) {
+        *d = quantize_block(x, qs, sums);
+    }
+}
+
+/// As the scalar one, bit for bit.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn quantize_block(x: &[f32; 32], qs: &mut [i8; 32], sums: &mut [i16; 2]) -> f32 {
+    let x = x.as_chunks::<8>().0;
+    let x = [load_f32(&x[0]), load_f32(&x[1]), load_f32(&x[2]), load_f32(&x[3])];
+    let abs = |v| _mm256_and_si256(_mm256_castps_si256(v), _mm256_set1_epi32(0x7fff_ffff));
+    let max =
+        _mm256_max_epi32(_mm256_max_epi32(abs(x[0]), abs(x[1])), _mm256_max_epi32(abs(x[2]), abs(x[3])));
+    let max = _mm_max_epi32(_mm256_castsi256_si128(max), _mm256_extracti128_si256(max, 1));
+    let max = _mm_max_epi32(max, _mm_unpackhi_epi64(max, max));
+    let max = _mm_max_epi32(max, _mm_shuffle_epi32(max, 1));
+    let (d, id) = block_scale(_mm_cvtsi128_si32(max) as u32);
+    if id == 0.0 {
+        (*qs, *sums) = ([0; 32], [0; 2]);
+        return d;
+    }
+    let id = _mm256_set1_ps(id);
+    let round = |v| {
+        let v = _mm256_mul_ps(v, id);
+        // Half away from zero: truncate after adding the largest float below a half, with the sign of v.
+        let half = _mm256_set1_ps(0.5f32.next_down());
+        let half = _mm256_or_ps(half, _mm256_and_ps(v, _mm256_set1_ps(-0.0)));
+        _mm256_cvttps_epi32(_mm256_add_ps(v, half))
+    };
+    let low = _mm256_packs_epi32(round(x[0]), round(x[1]));
+    let high = _mm256_packs_epi32(round(x[2]), round(x[3]));
+    // Packing works within lanes: put the groups of four in order.
+    let order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+    let q = _mm256_permutevar8x32_epi32(_mm256_packs_epi16(low, high), order);
+    // SAFETY: an unaligned store to 32 bytes.
+    unsafe { _mm256_storeu_si256(qs.as_mut_ptr().cast(), q) };
+    // Sums of eight unsigned bytes q + 128.
+    let eights = _mm256_sad_epu8(_mm256_xor_si256(q, _mm256_set1_epi8(-128)), _mm256_setzero_si256());
+    let sixteens = _mm256_add_epi64(eights, _mm256_unpackhi_epi64(eights, eights));
+    let sum = |v| (_mm_cvtsi128_si32(v) - 16 * 128) as i16;
+    *sums = [sum(_mm256_castsi256_si128(sixteens)), sum(_mm256_extracti128_si256(sixteens, 1))];
+    d
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+fn dot_f32(w: &[u8], x: &[f32]) -> f32 {
+    dot_float(w, x, |w| load_f32_bytes(w), f32::from_le_bytes)
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+fn dot_f16(w: &[u8], x: &[f32]) -> f32 {
+    dot_float(w, x, |w| load_f16(w), float::f16_to_f32)
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+fn dot_bf16(w: &[u8], x: &[f32]) -> f32 {
+    dot_float(w, x, |w| load_bf16(w), float::bf16_to_f32)
+}
+
+/// Σ w·x in 32 partial sums, the tail in one more.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn dot_float<const N: usize>(
+    w: &[u8],
+    x: &[f32],
+    load: impl Fn(&[[u8; N]; 8]) -> __m256,
+    load_one: impl Fn([u8; N]) -> f32,
+) -> f32 {
+    let w = w.as_chunks::<N>().0;
+    assert_eq!(w.len(), x.len());
+    let (w8, w_rest) = w.as_chunks::<8>();
+    let (x8, x_rest) = x.as_chunks::<8>();
+    let mut sums = [_mm256_setzero_ps(); 4];
+    let (w32, w8) = w8.as_chunks::<4>();
+    let (x32, x8) = x8.as_chunks::<4>();
+    for (w, x) in w32.iter().zip(x32) {
+        for i in 0..4 {
+            sums[i] = _mm256_fmadd_ps(load(&w[i]), load_f32(&x[i]), sums[i]);
+        }
+    }
+    for (i, (w, x)) in w8.iter().zip(x8).enumerate() {
+        sums[i] = _mm256_fmadd_ps(load(w), load_f32(x), sums[i]);
+    }
+    let tail: f32 = w_rest.iter().zip(x_rest).map(|(&w, x)| load_one(w) * x).sum();
+    hsum(_mm256_add_ps(_mm256_add_ps(sums[0], sums[1]), _mm256_add_ps(sums[2], sums[3]))) + tail
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+fn axpy(ty: TensorType, a: f32, x: &[u8], y: &mut [f32]) {
+    match ty {
+        TensorType::F32 => axpy_float(a, x, y, |x| load_f32_bytes(x), f32::from_le_bytes),
+        TensorType::F16 => axpy_float(a, x, y, |x| load_f16(x), float::f16_to_f32),
+        TensorType::BF16 => axpy_float(a, x, y, |x| load_bf16(x), float::bf16_to_f32),
+        _ => panic!("axpy takes F32, F16 or BF16, not {ty}"),
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn axpy_float<const N: usize>(
+    a: f32,
+    x: &[u8],
+    y: &mut [f32],
+    load: impl Fn(&[[u8; N]; 8]) -> __m256,
+    load_one: impl Fn([u8; N]) -> f32,
+) {
+    let x = x.as_chunks::<N>().0;
+    assert_eq!(x.len(), y.len());
+    let (x, x_rest) = x.as_chunks::<8>();
+    let (y, y_rest) = y.as_chunks_mut::<8>();
+    let a8 = _mm256_set1_ps(a);
+    for (x, y) in x.iter().zip(y) {
+        store_f32(y, _mm256_fmadd_ps(a8, load(x), load_f32(y)));
+    }
+    for (&x, y) in x_rest.iter().zip(y_rest) {
+        *y = a.mul_add(load_one(x), *y);
+    }
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+fn rms_norm(x: &[f32], w: &[f32], eps: f32, out: &mut [f32]) {
+    assert!(x.len() == w.len() && x.len() == out.len());
+    let (x8, x_rest) = x.as_chunks::<8>();
+    let mut sums = [_mm256_setzero_pd(); 2];
+    for x in x8 {
+        for (sum, x) in sums.iter_mut().zip(to_f64(load_f32(x))) {
+            *sum = _mm256_fmadd_pd(x, x, *sum);
+        }
+    }
+    let squares = hsum_f64(sums) + x_rest.iter().map(|&v| f64::from(v) * f64::from(v)).sum::<f64>();
+    let scale = (1.0 / (squares / x.len() as f64 + f64::from(eps)).sqrt()) as f32;
+    let (w8, w_rest) = w.as_chunks::<8>();
+    let (out8, out_rest) = out.as_chunks_mut::<8>();
+    for ((out, x), w) in out8.iter_mut().zip(x8).zip(w8) {
+        store_f32(out, _mm256_mul_ps(_mm256_mul_ps(load_f32(x), _mm256_set1_ps(scale)), load_f32(w)));
+    }
+    for ((out, x), w) in out_rest.iter_mut().zip(x_rest).zip(w_rest) {
+        *out = x * scale * w;
+    }
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+fn silu_mul(gate: &mut [f32], up: &[f32]) {
+    assert_eq!(gate.len(), up.len());
+    let eight = |gate: &mut [f32; 8], up: &[f32; 8]| {
+        let (g, one) = (load_f32(gate), _mm256_set1_ps(1.0));
+        let e = exp(_mm256_xor_ps(g, _mm256_set1_ps(-0.0)));
+        store_f32(gate, _mm256_mul_ps(_mm256_div_ps(g, _mm256_add_ps(one, e)), load_f32(up)));
+    };
+    let (gate, gate_rest) = gate.as_chunks_mut::<8>();
+    let (up, up_rest) = up.as_chunks::<8>();
+    for (gate, up) in gate.iter_mut().zip(up) {
+        eight(gate, up);
+    }
+    let mut padded = pad(gate_rest, 0.0);
+    eight(&mut padded, &pad(up_rest, 0.0));
+    gate_rest.copy_from_slice(&padded[..gate_rest.len()]);
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+fn softmax(x: &mut [f32]) {
+    let (x, rest) = x.as_chunks_mut::<8>();
+    let mut padded = pad(rest, f32::NEG_INFINITY);
+    let mut max8 = load_f32(&padded);
+    for x in x.iter() {
+        max8 = _mm256_max_ps(load_f32(x), max8);
+    }
+    let mut maxes = [0.0; 8];
+    store_f32(&mut maxes, max8);
+    let max = _mm256_set1_ps(maxes.into_iter().fold(f32::NEG_INFINITY, f32::max));
+
+    let mut sums = [_mm256_setzero_pd(); 2];
+    for x in x.iter_mut().chain([&mut padded]) {
+        let e = exp(_mm256_sub_ps(load_f32(x), max));
+        store_f32(x, e);
+        for (sum, e) in sums.iter_mut().zip(to_f64(e)) {
+            *sum = _mm256_add_pd(*sum, e);
+        }
+    }
+    let scale = _mm256_set1_ps((1.0 / hsum_f64(sums)) as f32);
+    for x in x.iter_mut().chain([&mut padded]) {
+        store_f32(x, _mm256_mul_ps(load_f32(x), scale));
+    }
+    rest.copy_from_slice(&padded[..rest.len()]);
+}
+
+/// eˣ to within 2e-7 of itself; infinity, zero, subnormals and NaN included.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn exp(x: __m256) -> __m256 {
+    let v = _mm256_set1_ps;
+    // Beyond these the result is 0 or infinity. The order of operands lets NaN through.
+    let x = _mm256_min_ps(v(89.0), _mm256_max_ps(v(-104.0), x));
+    // x = n · ln 2 + r, |r| ≤ ln 2 / 2; ln 2 in two parts, the first short enough for n · it to be exact.
+    let n = _mm256_round_ps(_mm256_mul_ps(x, v(std::f32::consts::LOG2_E)), 0x08);
+    let r = _mm256_fnmadd_ps(n, v(-2.121_944_4e-4), _mm256_fnmadd_ps(n, v(0.693_359_4), x));
+    // Cephes' minimax polynomial: eʳ ≈ 1 + r + r² · p(r).
+    let mut p = v(1.987_569_1e-4);
+    for c in [1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 0.166_666_65, 0.5] {
+        p = _mm256_fmadd_ps(p, r, v(c));
+    }
+    let e = _mm256_fmadd_ps(p, _mm256_mul_ps(r, r), _mm256_add_ps(r, v(1.0)));
+    // 2ⁿ in two factors: n reaches from -150 to 128, beyond the exponents of one.
+    let n = _mm256_cvtps_epi32(n);
+    let half = _mm256_srai_epi32(n, 1);
+    let power = |n| _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(n, _mm256_set1_epi32(127)), 23));
+    _mm256_mul_ps(_mm256_mul_ps(e, power(half)), power(_mm256_sub_epi32(n, half)))
+}
+
+/// Up to eight values, filled up.
+fn pad(x: &[f32], fill: f32) -> [f32; 8] {
+    let mut padded = [fill; 8];
+    padded[..x.len()].copy_from_slice(x);
+    padded
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn to_f64(v: __m256) -> [__m256d; 2] {
+    [_mm256_cvtps_pd(_mm256_castps256_ps128(v)), _mm256_cvtps_pd(_mm256_extractf128_ps(v, 1))]
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn hsum_f64(v: [__m256d; 2]) -> f64 {
+    let v = _mm256_add_pd(v[0], v[1]);
+    let v = _mm_add_pd(_mm256_castpd256_pd128(v), _mm256_extractf128_pd(v, 1));
+    _mm_cvtsd_f64(_mm_add_sd(v, _mm_unpackhi_pd(v, v)))
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) fn load_f32(x: &[f32; 8]) -> __m256 {
+    // SAFETY: an unaligned load of 32 bytes.
+    unsafe { _mm256_loadu_ps(x.as_ptr()) }
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) fn store_f32(x: &mut [f32; 8], v: __m256) {
+    // SAFETY: an unaligned store to 32 bytes.
+    unsafe { _mm256_storeu_ps(x.as_mut_ptr(), v) }
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn load_f32_bytes(x: &[[u8; 4]; 8]) -> __m256 {
+    // SAFETY: an unaligned load of 32 bytes.
+    unsafe { _mm256_loadu_ps(x.as_ptr().cast()) }
+}
+
+#[inline]
+#[target_feature(enable = "avx2,f16c")]
+fn load_f16(x: &[[u8; 2]; 8]) -> __m256 {
+    // SAFETY: an unaligned load of 16 bytes.
+    _mm256_cvtph_ps(unsafe { _mm_loadu_si128(x.as_ptr().cast()) })
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn load_bf16(x: &[[u8; 2]; 8]) -> __m256 {
+    // SAFETY: an unaligned load of 16 bytes.
+    let v = unsafe { _mm_loadu_si128(x.as_ptr().cast()) };
+    _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(v), 16))
+}

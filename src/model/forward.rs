@@ -1,0 +1,261 @@
+//! The forward pass, in the order of the paper (LFM2 technical report, arXiv:2511.23404, and
+//! transformers' `modeling_lfm2.py`).
+
+use super::attention::Heads;
+use super::rope::Rope;
+use super::shortconv::short_conv;
+use super::state::{LayerState, State};
+use super::weights::{Attention, Matrix, Mixer, Mlp, ShortConv};
+use super::{Config, Model};
+use brooklet_kernels::{Activations, Q8Buffer, format, tiles};
+use rayon::prelude::*;
+
+/// Weight rows a task computes at once in prefill.
+const TILE_ROWS: usize = 32;
+/// The smallest number of outputs worth a task of its own in decode.
+const DECODE_ROWS: usize = 64;
+
+/// Working memory for up to `tokens` tokens at once, reused by every layer.
+pub struct Scratch {
+    tokens: usize,
+    /// `n × hidden`: the residual stream. After [`Model::forward`], the last layer's output.
+    x: Vec<f32>,
+    /// `n × hidden`: normed input or the mixer's output before its projection.
+    h: Vec<f32>,
+    /// `n × max(3·hidden, q, ffn)`.
+    wide: Vec<f32>,
+    /// `n × max(q, ffn)`.
+    wide2: Vec<f32>,
+    /// `n × kv` each.
+    k: Vec<f32>,
+    v: Vec<f32>,
+    /// `n × hidden`: what a sub-layer adds to the residual stream.
+    delta: Vec<f32>,
+    q8: Q8Buffer,
+    rope: Rope,
+}
+
+impl Scratch {
+    pub fn new(config: &Config) -> Scratch {
+        Scratch {
+            tokens: 0,
+            x: Vec::new(),
+            h: Vec::new(),
+            wide: Vec::new(),
+            wide2: Vec::new(),
+            k: Vec::new(),
+            v: Vec::new(),
+            delta: Vec::new(),
+            q8: Q8Buffer::default(),
+            rope: Rope::new(config.rope_dim, config.rope_theta),
+        }
+    }
+
+    /// Makes room for `n` tokens at once, if there is not already.
+    fn reserve(&mut self, config: &Config, n: usize) {
+        if n <= self.tokens {
+            return;
+        }
+        let hidden = config.hidden_size;
+        let q = config.num_heads * config.head_dim;
+        let ffn = config.intermediate_size;
+        // Key/value heads divide query heads, so q bounds kv.
+        let widths = [
+            (&mut self.x, hidden),
+            (&mut self.h, hidden.max(q)),
+            (&mut self.wide, (3 * hidden).max(q).max(ffn)),
+            (&mut self.wide2, ffn),
+            (&mut self.k, q),
+            (&mut self.v, q),
+            (&mut self.delta, hidden),
+        ];
+        for (buffer, width) in widths {
+            buffer.resize(n * width, 0.0);
+        }
+        self.q8 = Q8Buffer::with_capacity((n * hidden.max(q).max(ffn)).next_multiple_of(32));
+        self.tokens = n;
+    }
+}
+
+impl Model {
+    /// Takes `ids` at positions `first..`, leaves their hidden states in the scratch and, unless
+    /// `replay` is set, appends keys and values to the state; a replay finds them there already.
+    /// Every result depends on a token's position and past alone, never on how tokens were grouped.
+    pub(crate) fn forward(
+        &self,
+        ids: &[u32],
+        first: usize,
+        state: &mut State,
+        scratch: &mut Scratch,
+        replay: bool,
+    ) {
+        let (config, n) = (&self.config, ids.len());
+        let hidden = config.hidden_size;
+        scratch.reserve(config, n);
+        scratch.rope.prepare(first, n);
+        self.embed(ids, &mut scratch.x[..n * hidden]);
+        for (layer, state) in self.weights.layers.iter().zip(&mut state.layers) {
+            self.norm(&scratch.x[..n * hidden], &layer.operator_norm, &mut scratch.h);
+            match (&layer.mixer, state) {
+                (Mixer::ShortConv(w), LayerState::ShortConv(columns)) => {
+                    self.short_conv(w, columns, n, scratch);
+                }
+                (Mixer::Attention(w), LayerState::Attention(kv)) => {
+                    self.attention(w, kv, first, n, scratch, replay);
+                }
+                _ => unreachable!("state and weights are built from the same configuration"),
+            }
+            add(&mut scratch.x, &scratch.delta[..n * hidden]);
+            self.norm(&scratch.x[..n * hidden], &layer.ffn_norm, &mut scratch.h);
+            self.mlp(&layer.mlp, n, scratch);
+            add(&mut scratch.x, &scratch.delta[..n * hidden]);
+        }
+    }
+
+    /// Logits of the `count` tokens of the last [`Model::forward`] from the `t`-th on:
+    /// `count × vocab_size`.
+    pub(crate) fn logits(&self, t: usize, count: usize, scratch: &mut Scratch, out: &mut [f32]) {
+        let hidden = self.config.hidden_size;
+        self.norm(&scratch.x[t * hidden..(t + count) * hidden], &self.weights.norm, &mut scratch.h);
+        let x = self.prepare(&scratch.h[..count * hidden], &mut scratch.q8, &[&self.weights.head]);
+        self.matmul(&self.weights.head, &x, out);
+    }
+
+    /// `n × hidden` rows of the embedding.
+    fn embed(&self, ids: &[u32], x: &mut [f32]) {
+        let w = &self.weights.embedding;
+        let data = w.data(&self.gguf);
+        for (id, x) in ids.iter().zip(x.chunks_exact_mut(w.cols)) {
+            format::decode(w.ty, &data[*id as usize * w.row_bytes()..][..w.row_bytes()], x);
+        }
+    }
+
+    /// RMS norm of every row of `x`.
+    fn norm(&self, x: &[f32], weight: &[f32], out: &mut [f32]) {
+        for (x, out) in x.chunks_exact(weight.len()).zip(out.chunks_exact_mut(weight.len())) {
+            (self.kernels.rms_norm)(x, weight, self.config.norm_eps, out);
+        }
+    }
+
+    /// `delta = W_out (C ⊙ conv(B ⊙ X))` with `[B, C, X] = W_in h`.
+    fn short_conv(&self, w: &ShortConv, columns: &mut [f32], n: usize, s: &mut Scratch) {
+        let hidden = self.config.hidden_size;
+        let bcx = &mut s.wide[..n * 3 * hidden];
+        let x = self.prepare(&s.h[..n * hidden], &mut s.q8, &[&w.in_proj]);
+        self.matmul(&w.in_proj, &x, bcx);
+        let conv = &mut s.h[..n * hidden];
+        short_conv(bcx, &w.taps, columns, conv, hidden);
+        let x = self.prepare(conv, &mut s.q8, &[&w.out_proj]);
+        self.matmul(&w.out_proj, &x, &mut s.delta[..n * hidden]);
+    }
+
+    /// `delta = W_o softmax(q·k / √d) v`, with q and k normed a head and turned by RoPE.
+    fn attention(
+        &self,
+        w: &Attention,
+        kv: &mut super::state::KvLayer,
+        first: usize,
+        n: usize,
+        s: &mut Scratch,
+        replay: bool,
+    ) {
+        let Config { hidden_size: hidden, num_heads, head_dim, .. } = self.config;
+        let q_dim = num_heads * head_dim;
+        let kv_dim = w.num_kv_heads * head_dim;
+        let q = &mut s.wide[..n * q_dim];
+        let x = self.prepare(&s.h[..n * hidden], &mut s.q8, &[&w.q_proj, &w.k_proj, &w.v_proj]);
+        self.matmul(&w.q_proj, &x, q);
+        if !replay {
+            let (k, v) = (&mut s.k[..n * kv_dim], &mut s.v[..n * kv_dim]);
+            self.matmul(&w.k_proj, &x, k);
+            self.matmul(&w.v_proj, &x, v);
+            self.norm_and_rotate(k, kv_dim, &w.k_norm, &s.rope, 1.0);
+            kv.push(k, v);
+        }
+        self.norm_and_rotate(q, q_dim, &w.q_norm, &s.rope, 1.0 / (head_dim as f32).sqrt());
+
+        let group = num_heads / w.num_kv_heads * head_dim;
+        let heads = Heads { kernels: self.kernels, kv, head_dim, sliding_window: self.config.sliding_window };
+        let out = &mut s.h[..n * q_dim];
+        out.par_chunks_exact_mut(group).zip(q.par_chunks_exact(group)).enumerate().for_each(
+            |(i, (out, q))| {
+                let (t, kv_head) = (i / w.num_kv_heads, i % w.num_kv_heads);
+                heads.attend(first + t, kv_head, q, out);
+            },
+        );
+        let x = self.prepare(out, &mut s.q8, &[&w.out_proj]);
+        self.matmul(&w.out_proj, &x, &mut s.delta[..n * hidden]);
+    }
+
+    /// Norms every head of every row of `x`, turns it by its position and scales it.
+    fn norm_and_rotate(&self, x: &mut [f32], row: usize, weight: &[f32], rope: &Rope, scale: f32) {
+        let eps = self.config.norm_eps;
+        for (t, row) in x.chunks_exact_mut(row).enumerate() {
+            for head in row.chunks_exact_mut(weight.len()) {
+                let mean =
+                    head.iter().map(|v| f64::from(*v) * f64::from(*v)).sum::<f64>() / head.len() as f64;
+                let norm = (1.0 / (mean + f64::from(eps)).sqrt()) as f32;
+                for (v, w) in head.iter_mut().zip(weight) {
+                    *v = *v * norm * w;
+                }
+                rope.rotate(t, head);
+                if scale != 1.0 {
+                    head.iter_mut().for_each(|v| *v *= scale);
+                }
+            }
+        }
+    }
+
+    /// `delta = W_down (silu(W_gate h) ⊙ W_up h)`.
+    fn mlp(&self, w: &Mlp, n: usize, s: &mut Scratch) {
+        let Config { hidden_size: hidden, intermediate_size: ffn, .. } = self.config;
+        let (gate, up) = (&mut s.wide[..n * ffn], &mut s.wide2[..n * ffn]);
+        let x = self.prepare(&s.h[..n * hidden], &mut s.q8, &[&w.gate, &w.up]);
+        self.matmul(&w.gate, &x, gate);
+        self.matmul(&w.up, &x, up);
+        for (gate, up) in gate.chunks_exact_mut(ffn).zip(up.chunks_exact(ffn)) {
+            (self.kernels.silu_mul)(gate, up);
+        }
+        let x = self.prepare(gate, &mut s.q8, &[&w.down]);
+        self.matmul(&w.down, &x, &mut s.delta[..n * hidden]);
+    }
+
+    /// Quantizes the rows of `x` once for all the matrices that read them, if any wants that.
+    fn prepare<'a>(&self, x: &'a [f32], q8: &'a mut Q8Buffer, readers: &[&Matrix]) -> Input<'a> {
+        if readers.iter().any(|w| w.ty.is_quantized()) {
+            q8.quantize(self.kernels, x, readers[0].cols);
+        }
+        Input { x, q8 }
+    }
+
+    /// `out = x · Wᵀ`, token-major.
+    fn matmul(&self, w: &Matrix, x: &Input<'_>, out: &mut [f32]) {
+        let x = match w.ty.is_quantized() {
+            true => Activations::Q8(x.q8),
+            false => Activations::Float { x: x.x },
+        };
+        let (data, bytes) = (w.data(&self.gguf), w.row_bytes());
+        if out.len() == w.rows {
+            out.par_chunks_mut(DECODE_ROWS)
+                .zip(data.par_chunks(DECODE_ROWS * bytes))
+                .for_each(|(out, w_rows)| self.kernels.matvec(w.ty, w_rows, w.cols, x, out));
+        } else {
+            tiles(out, w.rows, TILE_ROWS)
+                .par_iter_mut()
+                .zip(data.par_chunks(TILE_ROWS * bytes))
+                .for_each(|(tile, w_rows)| self.kernels.matmul(w.ty, w_rows, w.cols, x, tile));
+        }
+    }
+}
+
+/// What matrices read: activations as floats and, if a quantized matrix is among the readers, quantized.
+struct Input<'a> {
+    x: &'a [f32],
+    q8: &'a Q8Buffer,
+}
+
+fn add(x: &mut [f32], delta: &[f32]) {
+    for (x, d) in x.iter_mut().zip(delta) {
+        *x += d;
+    }
+}

@@ -1,0 +1,250 @@
+//! What a session promises: the same bits however a prompt is split and on however many threads, and
+//! that going back, copying, saving and starting over lose nothing.
+
+mod models;
+
+use brooklet::{Error, Model, Session, SessionError, SessionOptions};
+use brooklet_kernels::{TensorType, all};
+use brooklet_tools::convert::FileType;
+use models::{SHAPES, gguf, model};
+use std::sync::Arc;
+
+/// Ids that are in every golden vocabulary.
+fn ids(n: usize) -> Vec<u32> {
+    (0..n as u32).map(|i| (i * i * 7 + i * 13) % 400).collect()
+}
+
+fn session(model: &Arc<Model>, threads: usize) -> Session {
+    let options = SessionOptions { threads: Some(threads), ..Default::default() };
+    Session::new(model.clone(), options).expect("a session")
+}
+
+/// Every shape as float and quantized, on the best kernel set; one shape on every set.
+fn models() -> impl Iterator<Item = (String, Arc<Model>)> {
+    let best = all()[0];
+    let mut list = Vec::new();
+    for shape in SHAPES {
+        list.extend([(shape, FileType::BF16, best), (shape, FileType::Q4_0, best)]);
+    }
+    list.extend(all().into_iter().map(|kernels| ("layers", FileType::Q4_K_M, kernels)));
+    list.into_iter().map(|(shape, ty, k)| (format!("{shape} {ty} {}", k.name), model(shape, ty, k)))
+}
+
+fn bits(logits: &[f32]) -> Vec<u32> {
+    logits.iter().map(|x| x.to_bits()).collect()
+}
+
+#[test]
+fn any_split_of_a_prompt_gives_the_same_bits() {
+    let ids = ids(150);
+    for (name, model) in models() {
+        let mut whole = session(&model, 2);
+        whole.prefill(&ids).expect("it fits");
+        let expected = bits(whole.logits());
+        for sizes in [&[1usize][..], &[7, 1, 30], &[149], &[128], &[129, 2]] {
+            let mut split = session(&model, 2);
+            let mut left = &ids[..];
+            for size in sizes.iter().cycle() {
+                let (piece, rest) = left.split_at((*size).min(left.len()));
+                split.prefill(piece).expect("it fits");
+                left = rest;
+                if left.is_empty() {
+                    break;
+                }
+            }
+            assert_eq!(bits(split.logits()), expected, "{name}, split in {sizes:?}");
+        }
+    }
+}
+
+#[test]
+fn prefill_each_gives_the_bits_of_token_by_token() {
+    let ids = ids(140);
+    for (name, model) in models() {
+        let (mut each, mut single) = (session(&model, 2), session(&model, 1));
+        let mut seen = 0;
+        each.prefill_each(&ids, |i, logits| {
+            assert_eq!(bits(logits), bits(single.decode(ids[i]).expect("it fits")), "{name}, position {i}");
+            seen += 1;
+        })
+        .expect("it fits");
+        assert_eq!(seen, ids.len());
+        assert_eq!(bits(each.logits()), bits(single.logits()));
+    }
+}
+
+#[test]
+fn any_number_of_threads_gives_the_same_bits() {
+    let ids = ids(70);
+    for (name, model) in models() {
+        let run = |threads| {
+            let mut session = session(&model, threads);
+            session.prefill(&ids).expect("it fits");
+            session.decode(5).expect("it fits");
+            bits(session.logits())
+        };
+        let one = run(1);
+        for threads in [2, 3, 5] {
+            assert_eq!(run(threads), one, "{name}, {threads} threads");
+        }
+    }
+}
+
+#[test]
+fn a_reset_session_equals_a_fresh_one() {
+    for (name, model) in models() {
+        let mut used = session(&model, 2);
+        used.prefill(&ids(90)).expect("it fits");
+        used.reset();
+        assert!(used.tokens().is_empty());
+        let mut fresh = session(&model, 2);
+        let again = &ids(33)[3..];
+        assert_eq!(
+            bits(used.prefill(again).expect("it fits")),
+            bits(fresh.prefill(again).expect("it fits")),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn a_rollback_equals_never_having_gone_on() {
+    let ids = ids(160);
+    for (name, model) in models() {
+        let mut session = session(&model, 2);
+        for len in [0, 1, 2, 5, 37, 131, 159] {
+            session.reset();
+            let mut expected = vec![vec![0; model.config().vocab_size]];
+            if len > 0 {
+                expected = vec![bits(session.prefill(&ids[..len]).expect("it fits"))];
+            }
+            expected.push(bits(session.prefill(&[9, 8]).expect("it fits")));
+            expected.push(bits(session.decode(7).expect("it fits")));
+
+            session.reset();
+            session.prefill(&ids).expect("it fits");
+            session.rollback(len).expect("it was there");
+            assert_eq!(session.tokens(), &ids[..len]);
+            assert_eq!(bits(session.logits()), expected[0], "{name}, back to {len}");
+            assert_eq!(bits(session.prefill(&[9, 8]).expect("it fits")), expected[1], "{name}, after {len}");
+            assert_eq!(bits(session.decode(7).expect("it fits")), expected[2], "{name}, after {len}");
+        }
+        let held = session.tokens().len();
+        let error = session.rollback(held + 1).expect_err("it was not there");
+        assert!(matches!(error, Error::Session(SessionError::Rollback { .. })), "{error}");
+    }
+}
+
+#[test]
+fn a_fork_goes_on_by_itself() {
+    for (name, model) in models() {
+        let mut parent = session(&model, 2);
+        parent.prefill(&ids(50)).expect("it fits");
+        let mut child = parent.fork().expect("there is memory");
+        child.prefill(&[1, 2, 3]).expect("it fits");
+        assert_eq!(parent.tokens().len(), 50);
+        assert_eq!(
+            bits(parent.prefill(&[1, 2, 3]).expect("it fits")),
+            bits(child.logits()),
+            "{name}: the child changed the parent"
+        );
+    }
+}
+
+#[test]
+fn a_saved_session_goes_on_as_if_it_had_not_stopped() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("session");
+    for (name, model) in models() {
+        let mut session = session(&model, 2);
+        session.prefill(&ids(75)).expect("it fits");
+        session.save(&path).expect("it saves");
+        let mut loaded = self::session(&model, 1);
+        loaded.prefill(&[3, 4]).expect("it fits");
+        loaded.load(&path).expect("it loads");
+        assert_eq!(loaded.tokens(), session.tokens());
+        assert_eq!(bits(loaded.logits()), bits(session.logits()), "{name}");
+        assert_eq!(
+            bits(loaded.prefill(&[11, 12]).expect("it fits")),
+            bits(session.prefill(&[11, 12]).expect("it fits")),
+            "{name}"
+        );
+    }
+    let left: Vec<_> = std::fs::read_dir(dir.path()).expect("it is there").collect();
+    assert_eq!(left.len(), 1, "only the session is left: {left:?}");
+}
+
+#[test]
+fn a_session_that_does_not_fit_is_refused_and_changes_nothing() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("session");
+    let kernels = all()[0];
+    let model = model("official", FileType::Q8_0, kernels);
+    let mut saved = session(&model, 1);
+    saved.prefill(&ids(20)).expect("it fits");
+    saved.save(&path).expect("it saves");
+    let good = std::fs::read(&path).expect("it is there");
+
+    let refused = |session: &mut Session, bytes: &[u8], what: &str| {
+        std::fs::write(&path, bytes).expect("it writes");
+        session.prefill(&[1, 2]).expect("it fits");
+        let before = (session.tokens().to_vec(), bits(session.logits()));
+        let error = session.load(&path).expect_err(what).to_string();
+        assert!(error.contains(what), "{error}, which lacks '{what}'");
+        assert_eq!((session.tokens().to_vec(), bits(session.logits())), before);
+    };
+    let mut s = session(&model, 1);
+    refused(&mut s, &good[..10], "10 bytes");
+    refused(&mut s, &good[..good.len() - 1], &format!("{} bytes", good.len()));
+    refused(&mut s, &[&good[..], &[0]].concat(), &format!("{} bytes", good.len() + 1));
+    refused(&mut s, b"GGUF....................", "something else");
+    let with = |at: usize, value: u32| {
+        let mut bytes = good.clone();
+        bytes[at..at + 4].copy_from_slice(&value.to_le_bytes());
+        bytes
+    };
+    refused(&mut s, &with(16, 999), "an unknown type");
+    refused(&mut s, &with(20, u32::MAX), "at most");
+    refused(&mut s, &with(20, 21), "bytes");
+    refused(&mut s, &with(24, 100_000), "100000");
+    let mut other = session(&self::model("official", FileType::Q4_0, kernels), 1);
+    refused(&mut other, &good, "another model");
+    let options = SessionOptions { kv_type: TensorType::F32, ..Default::default() };
+    let mut f32 = Session::new(model.clone(), options).expect("a session");
+    refused(&mut f32, &good, "F32");
+}
+
+#[test]
+fn bad_requests_are_refused_and_change_nothing() {
+    let model = model("odd", FileType::F16, all()[0]);
+    let options = |context| SessionOptions { context: Some(context), ..Default::default() };
+    for context in [0, 513, usize::MAX] {
+        let error = Session::new(model.clone(), options(context)).err().expect("no such context");
+        assert!(error.to_string().contains("1 to 512"), "{error}");
+    }
+    let kv_type = SessionOptions { kv_type: TensorType::Q6_K, ..Default::default() };
+    let error = Session::new(model.clone(), kv_type).err().expect("no such storage");
+    assert!(error.to_string().contains("Q6_K"), "{error}");
+
+    let mut session = Session::new(model, options(10)).expect("a session");
+    session.prefill(&[1, 2, 3]).expect("it fits");
+    let before = bits(session.logits());
+    for (ids, what) in [
+        (vec![], "at least one"),
+        (vec![1, 420], "token id 420"),
+        (vec![u32::MAX], "out of range"),
+        (vec![1; 8], "11 tokens do not fit a context of 10"),
+    ] {
+        let error = session.prefill(&ids).expect_err(what).to_string();
+        assert!(error.contains(what), "{error}");
+        assert_eq!((session.tokens(), bits(session.logits())), (&[1, 2, 3][..], before.clone()));
+    }
+    session.prefill(&[1; 7]).expect("it fits to the last position");
+}
+
+#[test]
+fn the_default_context_is_the_models_up_to_4096() {
+    let model = model("official", FileType::F16, all()[0]);
+    assert_eq!(session(&model, 1).context(), 2048);
+    assert!(gguf("official", FileType::F16).exists());
+}

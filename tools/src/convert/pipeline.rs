@@ -1,0 +1,168 @@
+//! The way of the weights: read a piece, decode it to f32, encode it, write it; never a whole tensor at once.
+//!
+//! A tensor is cut into pieces of whole blocks. Workers read and encode a batch of them while the batch
+//! before is being written, so that memory is a few pieces a thread, whatever the model's size.
+
+use super::error::{ConvertError, Result};
+use super::safetensors::{Checkpoint, Tensor};
+use super::{Options, Progress};
+use brooklet::gguf::{Gguf, GgufStream, TensorInfo, TensorPlan};
+use brooklet_kernels::{TensorType, format};
+use rayon::prelude::*;
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+
+/// Elements of a piece: large enough to keep a worker busy, small enough that its f32 copy (512 KiB)
+/// stays in the cache. A multiple of every block.
+const PIECE: usize = 128 << 10;
+
+/// Where a tensor's elements come from: F32, F16 or BF16 in row-major order.
+pub(super) enum Source<'a> {
+    /// A checkpoint, read piece by piece.
+    Checkpoint(&'a Checkpoint, &'a Tensor, TensorType),
+    /// A mapped GGUF file.
+    Gguf(&'a Gguf, &'a TensorInfo),
+}
+
+impl Source<'_> {
+    fn ty(&self) -> TensorType {
+        match self {
+            Source::Checkpoint(_, _, ty) => *ty,
+            Source::Gguf(_, info) => info.ty,
+        }
+    }
+
+    /// Calls `with` on the bytes from `offset` on, `len` of them; `buffer` is there to read into.
+    fn with_bytes<T>(
+        &self,
+        offset: usize,
+        len: usize,
+        buffer: &mut Vec<u8>,
+        with: impl FnOnce(&[u8]) -> Result<T>,
+    ) -> Result<T> {
+        match self {
+            Source::Checkpoint(checkpoint, tensor, _) => {
+                buffer.resize(len, 0);
+                checkpoint.read_at(tensor, offset as u64, buffer)?;
+                with(buffer)
+            }
+            Source::Gguf(gguf, info) => with(&gguf.data(info)[offset..offset + len]),
+        }
+    }
+}
+
+/// One tensor on its way.
+pub(super) struct Job<'a> {
+    pub plan: TensorPlan,
+    pub source: Source<'a>,
+    /// For messages: the file that the tensor comes from, and its name there.
+    pub path: PathBuf,
+    pub name: String,
+}
+
+impl Job<'_> {
+    pub fn elements(&self) -> usize {
+        self.plan.shape.iter().product()
+    }
+
+    pub fn input_bytes(&self) -> u64 {
+        self.source.ty().bytes_for(self.elements()).unwrap_or(0) as u64
+    }
+
+    pub fn output_bytes(&self) -> u64 {
+        self.plan.ty.bytes_for(self.elements()).unwrap_or(0) as u64
+    }
+
+    /// Encodes `len` elements from element `start` on.
+    fn encode(&self, start: usize, len: usize, out: &mut Vec<u8>) -> Result<()> {
+        thread_local! {
+            static SCRATCH: RefCell<(Vec<u8>, Vec<f32>)> = const { RefCell::new((Vec::new(), Vec::new())) };
+        }
+        let (from, to) = (self.source.ty(), self.plan.ty);
+        let bytes = |ty: TensorType, n: usize| ty.bytes_for(n).expect("pieces are whole blocks");
+        SCRATCH.with_borrow_mut(|(buffer, floats)| {
+            self.source.with_bytes(bytes(from, start), bytes(from, len), buffer, |data| {
+                floats.resize(len, 0.0);
+                format::decode(from, data, floats);
+                check_range(&self.path, &self.name, floats, to)?;
+                out.resize(bytes(to, len), 0);
+                if from == to {
+                    out.copy_from_slice(data);
+                } else {
+                    format::encode(to, floats, out);
+                }
+                Ok(())
+            })
+        })
+    }
+}
+
+/// Refuses NaN and infinity, and what overflows the F16 numbers or scales of `to`.
+fn check_range(path: &Path, name: &str, x: &[f32], to: TensorType) -> Result<()> {
+    let limit = if matches!(to, TensorType::F32 | TensorType::BF16) { f32::MAX } else { 65504.0 };
+    match x.iter().find(|v| v.is_nan() || v.abs() > limit) {
+        None => Ok(()),
+        Some(v) if v.is_finite() => {
+            let expected = format!("values up to 65504, as {to} holds them (convert to bf16 or f32)");
+            Err(ConvertError::tensor(path, name, expected, v.to_string()))
+        }
+        Some(v) => Err(ConvertError::tensor(path, name, "finite values", v.to_string())),
+    }
+}
+
+/// Encodes all tensors in order into the stream and finishes it.
+pub(super) fn run(jobs: &[Job], mut stream: GgufStream, options: &Options) -> Result<()> {
+    let total = jobs.iter().map(Job::input_bytes).sum();
+    let mut done = 0;
+    let pieces: Vec<Piece> = jobs
+        .iter()
+        .flat_map(|job| {
+            let len = job.elements();
+            (0..len).step_by(PIECE).map(move |start| Piece { job, start, len: PIECE.min(len - start) })
+        })
+        .collect();
+
+    let width = 2 * rayon::current_num_threads();
+    let mut encoded: Vec<Vec<u8>> = vec![Vec::new(); width];
+    let mut written: Vec<Vec<u8>> = vec![Vec::new(); width];
+    let mut ready = 0;
+    // One round more than there are batches: the last only writes.
+    for batch in pieces.chunks(width).chain([&[][..]]) {
+        if options.cancel.is_some_and(|c| c.load(Ordering::Relaxed)) {
+            return Err(ConvertError::Cancelled);
+        }
+        let (write, encode) = rayon::join(
+            || written[..ready].iter().try_for_each(|bytes| stream.write(bytes)),
+            || {
+                batch
+                    .par_iter()
+                    .zip(&mut encoded)
+                    .try_for_each(|(piece, out)| piece.job.encode(piece.start, piece.len, out))
+            },
+        );
+        write?;
+        encode?;
+        std::mem::swap(&mut encoded, &mut written);
+        ready = batch.len();
+        done += batch.iter().map(Piece::input_bytes).sum::<u64>();
+        if let Some(progress) = options.progress {
+            progress(Progress { done, total });
+        }
+    }
+    Ok(stream.finish()?)
+}
+
+/// A run of whole blocks of one tensor.
+#[derive(Clone, Copy)]
+struct Piece<'a> {
+    job: &'a Job<'a>,
+    start: usize,
+    len: usize,
+}
+
+impl Piece<'_> {
+    fn input_bytes(&self) -> u64 {
+        self.job.source.ty().bytes_for(self.len).unwrap_or(0) as u64
+    }
+}

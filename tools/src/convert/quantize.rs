@@ -1,0 +1,91 @@
+//! Float GGUF files to quantized ones.
+
+use super::error::{ConvertError, Result};
+use super::pipeline::{self, Job, Source};
+use super::{Choice, Options, QUANTIZATION_VERSION, Report, check_output, gqa};
+use brooklet::Gguf;
+use brooklet::gguf::{GgufWriter, TensorInfo, TensorPlan, Value};
+use brooklet::model::Config;
+use brooklet::model::tensors::{Role, TensorSpec, specs};
+use brooklet_kernels::TensorType;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Instant;
+
+/// Converts the float LFM2 file `input` (F32, F16 or BF16, brooklet's or llama.cpp's) to `out`, which is
+/// replaced if it is there. All metadata is kept. A tensor that already has its type is copied.
+///
+/// # Errors
+/// An invalid file, another architecture, tensors that are not the architecture's, a tensor that is
+/// quantized already, or a file that cannot be read or written.
+pub fn quantize(input: &Path, out: &Path, options: &Options) -> Result<Report> {
+    let start = Instant::now();
+    let gguf = Gguf::open(input)?;
+    check_output(out, std::iter::once(input))?;
+    if let Some(parts @ 2..) = gguf.get_usize("split.count")? {
+        let what = format!("one of {parts} parts of a split file");
+        return Err(ConvertError::unsupported(input, what + " (merge them with llama-gguf-split --merge)"));
+    }
+    let config = Config::from_gguf(&gguf)?;
+    let choice = Choice {
+        file_type: options.file_type,
+        tied: gguf.tensor("output.weight").is_none(),
+        gqa: gqa(&config),
+    };
+    let jobs = jobs(input, &gguf, &config, &choice)?;
+
+    let mut writer = GgufWriter::new();
+    writer.copy_metadata(&gguf);
+    writer.set("general.file_type", Value::U32(options.file_type.id()));
+    writer.set("general.quantization_version", Value::U32(QUANTIZATION_VERSION));
+    for key in ["split.no", "split.count", "split.tensors.count"] {
+        writer.remove(key);
+    }
+    let plans: Vec<TensorPlan> = jobs.iter().map(|job| job.plan.clone()).collect();
+    pipeline::run(&jobs, writer.create(out, &plans)?, options)?;
+    Ok(Report::new(out, &jobs, start, Vec::new()))
+}
+
+/// Every tensor of the file, in its order, which must be those of the table.
+fn jobs<'a>(path: &Path, gguf: &'a Gguf, config: &Config, choice: &Choice) -> Result<Vec<Job<'a>>> {
+    let mut missing: BTreeMap<String, TensorSpec> =
+        specs(config).into_iter().map(|spec| (spec.gguf.clone(), spec)).collect();
+    let mut jobs = Vec::new();
+    for info in gguf.tensors() {
+        let Some(spec) = missing.remove(&info.name) else {
+            return Err(ConvertError::tensor(path, &info.name, "only tensors of LFM2", "an unknown one"));
+        };
+        if info.shape != spec.shape {
+            let (expected, found) = (format!("shape {:?}", spec.shape), format!("{:?}", info.shape));
+            return Err(ConvertError::tensor(path, &info.name, expected, found));
+        }
+        let ty = match spec.role {
+            // Left as they are, as llama-quantize leaves them.
+            Role::Float => info.ty,
+            Role::Matrix => choice.matrix(&info.name, info.shape[0]),
+        };
+        check_float(path, info, ty)?;
+        jobs.push(Job {
+            plan: TensorPlan { name: info.name.clone(), ty, shape: info.shape.clone() },
+            source: Source::Gguf(gguf, info),
+            path: path.to_path_buf(),
+            name: info.name.clone(),
+        });
+    }
+    match missing.into_values().find(|spec| !spec.optional) {
+        None => Ok(jobs),
+        Some(spec) => {
+            let expected = format!("shape {:?}", spec.shape);
+            Err(ConvertError::tensor(path, spec.gguf, expected, "no such tensor"))
+        }
+    }
+}
+
+/// A quantized tensor may stay what it is, but not become another.
+fn check_float(path: &Path, info: &TensorInfo, to: TensorType) -> Result<()> {
+    if !info.ty.is_quantized() || info.ty == to {
+        return Ok(());
+    }
+    let found = format!("{}: the file is quantized already, start from a float one", info.ty);
+    Err(ConvertError::tensor(path, &info.name, "F32, F16 or BF16", found))
+}

@@ -1,0 +1,263 @@
+//! The options that the model commands share, and what they mean.
+
+use crate::hint::HintExt;
+use anyhow::{Context, Result, bail};
+use brooklet::gguf::GgufError;
+use brooklet::{Error, Gguf, Model, SamplerConfig, Session, SessionOptions, Tokenizer};
+use brooklet_kernels::TensorType;
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Options of every model command.
+#[derive(Debug, clap::Args)]
+pub struct ModelArgs {
+    /// The model: a GGUF file, as `brooklet convert` writes it
+    #[arg(short, long, value_name = "FILE")]
+    pub model: PathBuf,
+    /// Threads to compute with [default: one a physical core]
+    #[arg(short, long, value_name = "N", value_parser = parse_threads)]
+    pub threads: Option<usize>,
+    /// Tokens that prompt and answer may take together [default: what the model was made for, at most 4096]
+    #[arg(short, long, value_name = "N", value_parser = parse_positive)]
+    pub ctx: Option<usize>,
+    /// Seed of the random numbers: the same seed gives the same output [default: random]
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// Storage of attention keys and values: f16, or f32 (exact, twice the memory)
+    #[arg(long, value_name = "TYPE", default_value = "f16", hide_possible_values = true)]
+    pub kv_type: KvType,
+}
+
+/// Storage of the KV cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum KvType {
+    /// Half precision
+    F16,
+    /// Single precision: twice the memory, for comparisons
+    F32,
+}
+
+impl From<KvType> for TensorType {
+    fn from(kv: KvType) -> TensorType {
+        match kv {
+            KvType::F16 => TensorType::F16,
+            KvType::F32 => TensorType::F32,
+        }
+    }
+}
+
+/// Most threads that `-t` takes: beyond any machine brooklet is made for, and few enough to start.
+const MAX_THREADS: usize = 512;
+
+/// A number of threads.
+pub(crate) fn parse_threads(text: &str) -> Result<usize, String> {
+    match parse_positive(text)? {
+        n if n <= MAX_THREADS => Ok(n),
+        n => Err(format!("{n} threads are more than the {MAX_THREADS} that brooklet takes")),
+    }
+}
+
+/// A whole number of at least 1.
+pub(crate) fn parse_positive(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) | Err(_) => Err("expected a whole number of at least 1".into()),
+        Ok(n) => Ok(n),
+    }
+}
+
+impl ModelArgs {
+    /// The seed asked for, or a random one (32 bits, to be short to type again).
+    pub fn seed(&self) -> u64 {
+        self.seed.unwrap_or_else(|| RandomState::new().build_hasher().finish() >> 32)
+    }
+
+    /// Opens and checks the model.
+    pub fn open(&self) -> Result<Arc<Model>> {
+        let gguf = open_gguf(&self.model)?;
+        let model = Model::from_gguf(gguf).with_context(|| self.model.display().to_string())?;
+        Ok(Arc::new(model))
+    }
+
+    /// An empty session.
+    ///
+    /// # Errors
+    /// The context asked for is larger than the one the model was made for.
+    pub fn session(&self, model: &Arc<Model>) -> Result<Session> {
+        let options =
+            SessionOptions { context: self.ctx, kv_type: self.kv_type.into(), threads: self.threads };
+        Ok(Session::new(model.clone(), options)?)
+    }
+
+    /// The model's tokenizer.
+    pub fn tokenizer(&self, gguf: &Gguf) -> Result<Arc<Tokenizer>> {
+        Ok(Arc::new(Tokenizer::from_gguf(gguf).with_context(|| self.model.display().to_string())?))
+    }
+}
+
+/// Opens a GGUF file; errors name the file and say how to come by a good one.
+pub fn open_gguf(path: &Path) -> Result<Gguf> {
+    let name = path.display();
+    if path.is_dir() {
+        return Err(anyhow::anyhow!("{name} is a directory, not a GGUF file"))
+            .hint(|| format!("`brooklet convert {name}` makes a GGUF file of a checkpoint directory"));
+    }
+    match Gguf::open(path) {
+        Ok(gguf) => Ok(gguf),
+        Err(error @ Error::Io { .. }) => {
+            let missing = !path.exists();
+            let error = Err(error);
+            if missing {
+                error.hint(|| {
+                    "`brooklet convert DIR -o FILE` makes a GGUF file of a checkpoint directory".into()
+                })
+            } else {
+                error.map_err(Into::into)
+            }
+        }
+        Err(error) => {
+            let hint = match &error {
+                Error::Gguf(GgufError::Magic { .. }) => Some(
+                    "a model is one GGUF file; `brooklet convert DIR` makes it of a checkpoint directory with \
+                     config.json and *.safetensors",
+                ),
+                Error::Gguf(GgufError::Truncated { .. } | GgufError::OutOfBounds { .. }) => {
+                    Some("download the file again, or make it anew with `brooklet convert`")
+                }
+                _ => None,
+            };
+            let error = Err(error).with_context(|| name.to_string());
+            match hint {
+                Some(hint) => error.hint(|| hint.into()),
+                None => error,
+            }
+        }
+    }
+}
+
+/// Options of the commands that draw tokens. What is not given comes from the file
+/// (`general.sampling.*`), then from the authors of LFM2.
+#[derive(Debug, Default, clap::Args)]
+#[command(next_help_heading = "Sampling (default: the file's own settings, else the LFM2 authors')")]
+pub struct SamplingArgs {
+    /// Randomness; 0 always takes the likeliest token [authors: 0.3]
+    #[arg(long, value_name = "T", allow_negative_numbers = true, value_parser = |s: &str| in_range(s, TEMP))]
+    pub temp: Option<f32>,
+    /// Draw from the K likeliest tokens; 0 is no limit [authors: 0]
+    #[arg(long, value_name = "K")]
+    pub top_k: Option<u32>,
+    /// Draw from the likeliest tokens that reach this probability together; 1 is no limit [authors: 1]
+    #[arg(long, value_name = "P", allow_negative_numbers = true, value_parser = |s: &str| in_range(s, TOP_P))]
+    pub top_p: Option<f32>,
+    /// Draw only tokens at least this fraction as likely as the likeliest; 0 is no limit [authors: 0.15]
+    #[arg(long, value_name = "P", allow_negative_numbers = true, value_parser = |s: &str| in_range(s, MIN_P))]
+    pub min_p: Option<f32>,
+    /// Penalty on tokens that prompt or answer already hold; 1 is none [authors: 1.05]
+    #[arg(long, value_name = "R", allow_negative_numbers = true, value_parser = |s: &str| in_range(s, REPEAT))]
+    pub repeat_penalty: Option<f32>,
+}
+
+/// What a sampling value may be: the GGUF key that holds it, a test, and the test in words.
+type Range = (&'static str, fn(f32) -> bool, &'static str);
+
+const TEMP: Range = ("general.sampling.temp", |v| v >= 0.0, "a number of at least 0");
+const TOP_P: Range = ("general.sampling.top_p", |v| v > 0.0 && v <= 1.0, "a number above 0, at most 1");
+const MIN_P: Range = ("general.sampling.min_p", |v| (0.0..=1.0).contains(&v), "a number from 0 to 1");
+const REPEAT: Range = ("general.sampling.penalty_repeat", |v| v > 0.0, "a number above 0");
+const TOP_K_KEY: &str = "general.sampling.top_k";
+
+fn in_range(text: &str, (_, valid, words): Range) -> Result<f32, String> {
+    match text.parse::<f32>() {
+        Ok(v) if v.is_finite() && valid(v) => Ok(v),
+        _ => Err(format!("expected {words}")),
+    }
+}
+
+impl SamplingArgs {
+    /// The options over the file's settings over the authors'.
+    ///
+    /// # Errors
+    /// The file states a value that makes no sense; no option replaces it.
+    pub fn config(&self, gguf: &Gguf, seed: u64) -> Result<SamplerConfig> {
+        let pick = |option: Option<f32>, (key, valid, words): Range, authors: f32| -> Result<f32> {
+            if let Some(v) = option {
+                return Ok(v);
+            }
+            match gguf.get_f32(key)? {
+                Some(v) if !(v.is_finite() && valid(v)) => {
+                    bail!("metadata key '{key}': expected {words}, found {v}")
+                }
+                stated => Ok(stated.unwrap_or(authors)),
+            }
+        };
+        let authors = SamplerConfig::default();
+        let top_k = match self.top_k {
+            Some(k) => Some(k as usize),
+            None => gguf.get_usize(TOP_K_KEY)?,
+        };
+        Ok(SamplerConfig {
+            temperature: pick(self.temp, TEMP, authors.temperature)?,
+            top_k: top_k.unwrap_or(authors.top_k),
+            top_p: pick(self.top_p, TOP_P, authors.top_p)?,
+            min_p: pick(self.min_p, MIN_P, authors.min_p)?,
+            repetition_penalty: pick(self.repeat_penalty, REPEAT, authors.repetition_penalty)?,
+            seed,
+        })
+    }
+}
+
+/// The settings in words, with the options' names.
+pub fn describe(config: &SamplerConfig) -> String {
+    let SamplerConfig { temperature, top_k, top_p, min_p, repetition_penalty, seed } = config;
+    format!(
+        "--temp {temperature} --top-k {top_k} --top-p {top_p} --min-p {min_p} \
+         --repeat-penalty {repetition_penalty} --seed {seed}"
+    )
+}
+
+/// A limit on new tokens; -1 on the command line is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TokenLimit(pub Option<usize>);
+
+impl std::str::FromStr for TokenLimit {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.parse::<i64>() {
+            Ok(-1) => Ok(TokenLimit(None)),
+            Ok(n) if n >= 0 => Ok(TokenLimit(usize::try_from(n).ok())),
+            _ => Err("expected a number of tokens, or -1 for no limit"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_out_of_range_are_refused() {
+        for bad in ["-0.1", "nan", "inf", "x", ""] {
+            assert!(in_range(bad, TEMP).is_err(), "{bad}");
+        }
+        assert_eq!(in_range("0", TEMP), Ok(0.0));
+        assert!(in_range("0", TOP_P).is_err());
+        assert!(in_range("1.5", MIN_P).is_err());
+        assert!(in_range("0", REPEAT).is_err());
+        assert_eq!("-1".parse(), Ok(TokenLimit(None)));
+        assert_eq!("0".parse(), Ok(TokenLimit(Some(0))));
+        assert!("-2".parse::<TokenLimit>().is_err());
+        assert!(parse_threads("0").is_err() && parse_threads("513").is_err());
+        assert_eq!(parse_threads("512"), Ok(512));
+    }
+
+    #[test]
+    fn random_seeds_differ_and_are_short() {
+        let args =
+            |seed| ModelArgs { model: PathBuf::new(), threads: None, ctx: None, seed, kv_type: KvType::F16 };
+        assert_eq!(args(Some(u64::MAX)).seed(), u64::MAX);
+        assert!(args(None).seed() <= u64::from(u32::MAX));
+        assert_ne!(args(None).seed(), args(None).seed());
+    }
+}
