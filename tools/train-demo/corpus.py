@@ -44,12 +44,12 @@ def load(work):
 
 
 def vocabulary(train):
-    """Words of the corpus that are used at least four times, for texts that nobody could guess."""
+    """Words of the corpus that are used at least twice, for texts that nobody could guess."""
     count = {}
     for paragraphs in train.values():
         for word in re.findall(r"\b[A-Za-z][a-z]{2,}\b", " ".join(paragraphs)):
             count[word] = count.get(word, 0) + 1
-    return sorted(w for w, n in count.items() if n >= 4)
+    return sorted(w for w, n in count.items() if n >= 2)
 
 
 if __name__ == "__main__":

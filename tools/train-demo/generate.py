@@ -177,7 +177,7 @@ class Generator:
 
     INTENTS = {"set_light": light, "set_heating": heating, "set_timer": timer, "cancel_timer": cancel, "add_reminder": reminder,
                "add_to_list": shopping, "get_status": status}
-    SHARE = {"set_light": 24, "set_heating": 14, "set_timer": 15, "cancel_timer": 5, "add_reminder": 22, "add_to_list": 9, "get_status": 13}
+    SHARE = {"set_light": 18, "set_heating": 11, "set_timer": 18, "cancel_timer": 9, "add_reminder": 22, "add_to_list": 13, "get_status": 9}
 
     def request(self, rng, intent=None, dress=True):
         """(text, calls) of one request, in someone's manner of speaking."""
@@ -433,6 +433,9 @@ no no, the {room}
         person = f"{first} {rng.choice(v.part('surname', self.SURNAMES, self.test))}"
         city = rng.choice(v.part("city", self.CITIES, self.test))
         item = rng.choice([i for i in self.texts.items if not i.startswith("a ")])
+        if not self.test and rng.random() < 0.6:
+            person = f"{self.texts.any_word(rng).capitalize()} {self.texts.any_word(rng).capitalize()}"
+            city, item = self.texts.any_word(rng).capitalize(), self.texts.some(rng, 1, 2)
         count, price = rng.randint(2, 60), rng.randint(3, 99)
         day, (time, _) = rng.choice(v.DAYS).capitalize(), v.clock(rng, self.test)
         name, _ = v.room(rng)
@@ -476,14 +479,14 @@ no no, the {room}
             kind, (user, answer) = "refusal", self.refusal(rng)
         elif r < 0.10:
             kind, (user, answer) = "talk", self.small_talk(rng)
-        elif r < 0.15:
+        elif r < 0.19:
             kind, (user, answer) = "extraction", self.extraction(rng)
         else:
             return self.house(rng, r)
         return kind, [{"role": "user", "content": user}, {"role": "assistant", "content": answer}]
 
     def house(self, rng, r):
-        if r < 0.27:
+        if r < 0.31:
             user, calls = self.style(rng, *self.double(rng))
             kind = "double"
         else:
