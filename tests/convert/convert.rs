@@ -1,0 +1,9 @@
+//! Checkpoints and float GGUF files in, GGUF files out: as a library and as a user types it.
+
+mod checkpoint;
+mod checkpoints;
+mod commands;
+mod hostile;
+mod quantized;
+mod tokenizers;
+mod types;
