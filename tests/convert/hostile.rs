@@ -336,7 +336,7 @@ fn tokenizers_of_another_kind_are_refused() {
         (&["lstrip"], &|t| t["added_tokens"][0]["lstrip"] = json!(1)),
         (&["model.merges[0]"], &|t| t["model"]["merges"][0] = json!("a b c")),
         (&["model.merges[1]"], &|t| t["model"]["merges"][1] = json!(["a"])),
-        (&["model.merges[2]", "lacks \"xyz\""], &|t| t["model"]["merges"][2] = json!(["x", "yz"])),
+        (&["model.merges[2]", "lacks \"yz\""], &|t| t["model"]["merges"][2] = json!(["x", "yz"])),
         (&["model.merges"], &|t| t["model"]["merges"] = json!("a b")),
     ];
     for (expected, edit) in cases {
