@@ -276,7 +276,7 @@ fn shards_that_do_not_agree_are_refused() {
             fs::write(path, json.to_string()).unwrap();
         });
     };
-    let name = "model.embed_tokens.weight";
+    let name = "expected it in one shard";
     let (first, second) = ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors");
     edit(&[index, second, "files that are there"], &|dir, _| fs::remove_file(dir.join(second)).unwrap());
     for outside in ["../x.safetensors", "/etc/passwd", "a/b.safetensors", "..", "", "."] {
