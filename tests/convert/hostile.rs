@@ -276,7 +276,7 @@ fn shards_that_do_not_agree_are_refused() {
             fs::write(path, json.to_string()).unwrap();
         });
     };
-    let name = "expected it in one shard";
+    let name = "model.embed_tokens.weight";
     let (first, second) = ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors");
     edit(&[index, second, "files that are there"], &|dir, _| fs::remove_file(dir.join(second)).unwrap());
     for outside in ["../x.safetensors", "/etc/passwd", "a/b.safetensors", "..", "", "."] {
@@ -289,7 +289,7 @@ fn shards_that_do_not_agree_are_refused() {
     });
     edit(&[index, "weight_map"], &|_, json| *json = json!({}));
     edit(&[index], &|_, json| json["weight_map"][name] = json!(1));
-    edit(&[name, "one shard"], &|dir, json| {
+    edit(&[first, "one shard", "extra.safetensors"], &|dir, json| {
         fs::copy(dir.join(first), dir.join("extra.safetensors")).unwrap();
         json["weight_map"]["model.ghost.weight"] = json!("extra.safetensors");
     });
