@@ -157,8 +157,9 @@ impl Demo {
 
     /// Leaves only the last exchange in the model's sight.
     fn forget(&mut self) {
-        let requests = self.messages.iter().enumerate().filter(|(_, m)| m.role == "user").map(|(at, _)| at);
-        let keep = requests.last().unwrap_or(0).max(self.messages.len().saturating_sub(KEPT));
+        let mut requests =
+            self.messages.iter().enumerate().filter(|(_, m)| m.role == "user").map(|(at, _)| at);
+        let keep = requests.next_back().unwrap_or(0).max(self.messages.len().saturating_sub(KEPT));
         self.messages.drain(..keep);
     }
 
