@@ -35,9 +35,9 @@ const SCRIPT: [&str; 8] = [
     "It's freezing in the bedroom",
     "Set a timer for the pasta for nine minutes",
     "Remind me tomorrow at half past seven to call the dentist",
-    "We're out of coffee, and turn off the kitchen light",
+    "Turn off the kitchen light and add coffee to the shopping list",
     "Which lights are on?",
-    "Play some jazz",
+    "What will the weather be like tomorrow?",
 ];
 
 /// Arguments of `brooklet demo`.
