@@ -57,7 +57,7 @@ fn every_tensor_gets_llama_cpp_s_type() {
         }
     }
     // Seven shapes of 8 types and one of 2, of 32 to 269 tensors.
-    assert_eq!(checked, 7008, "the fixtures have changed: write down their number");
+    assert_eq!(checked, 7024, "the fixtures have changed: write down their number");
 }
 
 /// llama-quantize gives up on rows that are no multiple of 32; its converter takes F16, and so do we.

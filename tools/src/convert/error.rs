@@ -132,10 +132,14 @@ impl ConvertError {
     }
 }
 
-/// At most 120 characters of a stranger's text, for an error message.
+/// At most 120 characters of a stranger's text, fit to print.
 pub(super) fn short(text: &str) -> String {
-    match text.char_indices().nth(120) {
-        None => text.to_string(),
-        Some((end, _)) => format!("{}…", &text[..end]),
+    let mut chars = text.chars();
+    let shown =
+        chars.by_ref().take(120).map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c });
+    let mut out: String = shown.collect();
+    if chars.next().is_some() {
+        out.push('…');
     }
+    out
 }
