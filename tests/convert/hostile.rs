@@ -297,7 +297,8 @@ fn shards_that_do_not_agree_are_refused() {
 
 #[test]
 fn tokenizers_of_another_kind_are_refused() {
-    let cases: Vec<(&[&str], &dyn Fn(&mut Value))> = vec![
+    type Case<'a> = (&'a [&'a str], &'a dyn Fn(&mut Value));
+    let cases: Vec<Case> = vec![
         (&["model", "byte-level BPE", "Unigram"], &|t| t["model"]["type"] = json!("Unigram")),
         (&["model", "byte-level BPE"], &|t| t["model"]["vocab"] = json!([["a", 0.0]])),
         (&["model", "byte-level BPE"], &|t| t["model"] = json!(null)),
