@@ -298,7 +298,7 @@ fn shards_that_do_not_agree_are_refused() {
 #[test]
 fn tokenizers_of_another_kind_are_refused() {
     type Case<'a> = (&'a [&'a str], &'a dyn Fn(&mut Value));
-    let cases: Vec<Case> = vec![
+    let cases: Vec<Case<'_>> = vec![
         (&["model", "byte-level BPE", "Unigram"], &|t| t["model"]["type"] = json!("Unigram")),
         (&["model", "byte-level BPE"], &|t| t["model"]["vocab"] = json!([["a", 0.0]])),
         (&["model", "byte-level BPE"], &|t| t["model"] = json!(null)),
@@ -336,7 +336,7 @@ fn tokenizers_of_another_kind_are_refused() {
         (&["lstrip"], &|t| t["added_tokens"][0]["lstrip"] = json!(1)),
         (&["model.merges[0]"], &|t| t["model"]["merges"][0] = json!("a b c")),
         (&["model.merges[1]"], &|t| t["model"]["merges"][1] = json!(["a"])),
-        (&["model.merges[2]", "lacks \"xy\""], &|t| t["model"]["merges"][2] = json!(["x", "y"])),
+        (&["model.merges[2]", "lacks \"yz\""], &|t| t["model"]["merges"][2] = json!(["x", "yz"])),
         (&["model.merges"], &|t| t["model"]["merges"] = json!("a b")),
     ];
     for (expected, edit) in cases {

@@ -7,6 +7,8 @@ pub mod conversation;
 pub mod convert;
 pub mod gguf_info;
 pub mod hint;
+pub mod house;
 pub mod model_args;
 pub mod terminal;
+pub mod tool_calls;
 pub mod ui;

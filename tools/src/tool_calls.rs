@@ -2,6 +2,7 @@
 //! `<|tool_call_start|>[set_light(room="kitchen", on=True)]<|tool_call_end|>`.
 
 use serde_json::{Map, Number, Value};
+use std::fmt;
 
 /// Opens a list of calls in a reply.
 pub const START: &str = "<|tool_call_start|>";
@@ -24,6 +25,23 @@ impl ToolCall {
     /// The call as `tool_calls` of a chat message carries it.
     pub fn to_json(&self) -> Value {
         serde_json::json!({"type": "function", "function": {"name": self.name, "arguments": self.arguments}})
+    }
+}
+
+impl fmt::Display for ToolCall {
+    /// As Python and the model write it, strings in double quotes.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}(", self.name)?;
+        for (at, (name, value)) in self.arguments.iter().enumerate() {
+            write!(f, "{}{name}=", if at > 0 { ", " } else { "" })?;
+            match value {
+                Value::Bool(true) => f.write_str("True"),
+                Value::Bool(false) => f.write_str("False"),
+                Value::Null => f.write_str("None"),
+                other => write!(f, "{other}"),
+            }?;
+        }
+        f.write_str(")")
     }
 }
 
@@ -190,7 +208,11 @@ impl Parser<'_> {
         let start = self.at;
         let text = self.run(|c| c.is_ascii_alphanumeric() || "+-._".contains(c));
         let integer = text.parse::<i64>().ok().map(Number::from);
-        let float = || text.parse::<f64>().ok().filter(|_| !text.contains(|c: char| c.is_alphabetic() && c != 'e' && c != 'E'));
+        let float = || {
+            text.parse::<f64>()
+                .ok()
+                .filter(|_| !text.contains(|c: char| c.is_alphabetic() && c != 'e' && c != 'E'))
+        };
         integer.or_else(|| float().and_then(Number::from_f64)).map(Value::Number).ok_or_else(|| {
             self.at = start;
             self.error("a number")
@@ -261,11 +283,24 @@ mod tests {
         assert_eq!(parse("[]").unwrap(), []);
         let calls = parse(r#"[set_light(room="kitchen", on=True, brightness=30), cancel_timer()]"#).unwrap();
         assert_eq!(calls[0].name, "set_light");
-        assert_eq!(Value::Object(calls[0].arguments.clone()), json!({"room": "kitchen", "on": true, "brightness": 30}));
+        assert_eq!(
+            Value::Object(calls[0].arguments.clone()),
+            json!({"room": "kitchen", "on": true, "brightness": 30})
+        );
+        assert_eq!(calls[0].to_string(), r#"set_light(room="kitchen", on=True, brightness=30)"#);
         assert_eq!((calls[1].name.as_str(), calls[1].arguments.len()), ("cancel_timer", 0));
-        assert_eq!(args("[f(a=-3, b=2.5, c=1e3, d=None, e=False,)]"), json!({"a": -3, "b": 2.5, "c": 1000.0, "d": null, "e": false}));
-        assert_eq!(args(r#"[ f ( a = [1, 'x', []], b={"k": {'l': 2}} ) ]"#), json!({"a": [1, "x", []], "b": {"k": {"l": 2}}}));
-        assert_eq!(args(r#"[f(a="say \"hi\"", b='it\'s', c="tab\tñ\u00e9\x41")]"#), json!({"a": "say \"hi\"", "b": "it's", "c": "tab\tñéA"}));
+        assert_eq!(
+            args("[f(a=-3, b=2.5, c=1e3, d=None, e=False,)]"),
+            json!({"a": -3, "b": 2.5, "c": 1000.0, "d": null, "e": false})
+        );
+        assert_eq!(
+            args(r#"[ f ( a = [1, 'x', []], b={"k": {'l': 2}} ) ]"#),
+            json!({"a": [1, "x", []], "b": {"k": {"l": 2}}})
+        );
+        assert_eq!(
+            args(r#"[f(a="say \"hi\"", b='it\'s', c="tab\tñ\u00e9\x41")]"#),
+            json!({"a": "say \"hi\"", "b": "it's", "c": "tab\tñéA"})
+        );
     }
 
     #[test]

@@ -1,12 +1,237 @@
-//! `brooklet demo`: convert the small model that ships with brooklet and let it answer.
+//! `brooklet demo`: convert the small model that ships with brooklet and let it run a simulated house.
 
-use anyhow::{Result, bail};
+use crate::answer::answer;
+use crate::convert::{self, FileType, Options};
+use crate::hint::HintExt;
+use crate::house::{House, tools};
+use crate::terminal::printable;
+use crate::tool_calls::split_reply;
+use crate::ui::{human_bytes, human_count, print_line};
+use anyhow::{Context, Result, bail};
+use brooklet::tokenizer::Message;
+use brooklet::{ChatTemplate, Limits, Model, SamplerConfig, Session, SessionOptions, Tokenizer};
+use rustyline::error::ReadlineError;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+
+/// The checkpoint in the source tree that this program was built from.
+const CHECKPOINT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/demo");
+
+/// The sentence that stands before the list of tools; the model was trained with it.
+const SYSTEM: &str = "You are Brook, the voice of a small house.";
+
+/// Tokens an answer at most; the longest of training had fewer.
+const MAX_TOKENS: usize = 160;
+
+/// Turns of the past that the model still sees: one whole exchange. It was trained on short conversations.
+const KEPT: usize = 4;
+
+/// What the scripted conversation says.
+const SCRIPT: [&str; 8] = [
+    "Turn on the kitchen light at 40 percent, please.",
+    "And the living room too",
+    "It's freezing in the bedroom",
+    "Set a timer for the pasta for nine minutes",
+    "Remind me tomorrow at half past seven to call the dentist",
+    "We're out of coffee, and turn off the kitchen light",
+    "Which lights are on?",
+    "Play some jazz",
+];
 
 /// Arguments of `brooklet demo`.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+#[command(after_help = "Example:\n  brooklet demo --chat")]
+pub struct Args {
+    /// Type requests yourself instead of watching the scripted conversation
+    #[arg(long)]
+    chat: bool,
+    /// How to store the weights, as in `brooklet convert`
+    #[arg(short = 'T', long = "type", value_name = "TYPE", default_value = "q4_0", value_parser = super::convert::parse_type,
+          hide_possible_values = true)]
+    file_type: FileType,
+    /// Another checkpoint of the demo model [default: models/demo of the source tree]
+    #[arg(long, value_name = "DIR", default_value = CHECKPOINT, hide_default_value = true)]
+    checkpoint: PathBuf,
+}
 
 /// Runs the command.
-pub fn run(_args: Args) -> Result<()> {
-    bail!("not written yet")
+pub fn run(args: Args) -> Result<()> {
+    let folder = tempfile::tempdir().context("a folder for the converted model")?;
+    let file = folder.path().join("demo.gguf");
+    convert(&args.checkpoint, &file, args.file_type)?;
+    let mut demo = Demo::load(&file)?;
+    if args.chat {
+        demo.chat()?;
+    } else {
+        for request in SCRIPT {
+            print_line(&format_args!("\n> {request}"))?;
+            demo.say(request)?;
+        }
+    }
+    print_line(&format_args!("\nThe house:\n{}", demo.house.table()))?;
+    demo.summary()
+}
+
+fn convert(checkpoint: &Path, file: &Path, file_type: FileType) -> Result<()> {
+    let named = || format!("converting {}", checkpoint.display());
+    let options = Options { file_type, ..Options::default() };
+    let report = convert::convert(checkpoint, file, &options).with_context(named).hint(|| {
+        "run the demo from brooklet's source tree, or name its models/demo with --checkpoint".into()
+    })?;
+    print_line(&format_args!(
+        "Converted a checkpoint of {} parameters to {}: {} -> {} ({:.1} bits a weight) in {:.2} s.",
+        human_count(report.params),
+        file_type.name(),
+        human_bytes(report.bytes_in),
+        human_bytes(report.bytes_out),
+        report.bits_per_weight(),
+        report.time.as_secs_f64()
+    ))
+}
+
+struct Demo {
+    session: Session,
+    tokenizer: Arc<Tokenizer>,
+    template: ChatTemplate,
+    messages: Vec<Message>,
+    house: House,
+    /// Tokens and time of prompts, then of answers.
+    prompts: (usize, Duration),
+    answers: (usize, Duration),
+}
+
+impl Demo {
+    fn load(file: &Path) -> Result<Demo> {
+        let started = Instant::now();
+        let model = Arc::new(Model::open(file)?);
+        let tokenizer = Arc::new(Tokenizer::from_gguf(model.gguf())?);
+        let template = ChatTemplate::from_gguf(model.gguf(), &tokenizer)?;
+        let session = Session::new(model, SessionOptions::default())?;
+        let time = started.elapsed();
+        print_line(&format_args!("Loaded it in {:.1} ms.", time.as_secs_f64() * 1e3))?;
+        let (messages, house) = (vec![], House::default());
+        let none = (0, Duration::ZERO);
+        Ok(Demo { session, tokenizer, template, messages, house, prompts: none, answers: none })
+    }
+
+    /// Takes a request, executes the calls that the model makes of it, and prints calls, results and answer.
+    fn say(&mut self, request: &str) -> Result<()> {
+        self.forget();
+        self.messages.push(Message::new("user", request));
+        let reply = self.reply()?;
+        let (text, calls) = match split_reply(&reply) {
+            Ok(parts) => parts,
+            Err(error) => {
+                // The next request starts afresh, not from half a call.
+                self.messages.clear();
+                return print_line(&format_args!("  (the model wrote a call that does not parse: {error})"));
+            }
+        };
+        let mut message = Message::new("assistant", text.as_str());
+        if calls.is_empty() {
+            print_line(&printable(&text))?;
+            self.messages.push(message);
+            return Ok(());
+        }
+        message.rest.insert("tool_calls".into(), calls.iter().map(|call| call.to_json()).collect());
+        self.messages.push(message);
+        let mut results = Vec::new();
+        for call in &calls {
+            let result = self.house.execute(call);
+            print_line(&format_args!(
+                "  {} -> {}",
+                printable(&call.to_string()),
+                printable(&result.to_string())
+            ))?;
+            results.push(result);
+        }
+        let result = if let [result] = &results[..] { result.clone() } else { results.into() };
+        self.messages.push(Message::new("tool", spaced(&result)));
+        let reply = self.reply()?;
+        print_line(&printable(&reply))?;
+        self.messages.push(Message::new("assistant", reply));
+        Ok(())
+    }
+
+    /// Leaves only the last exchange in the model's sight.
+    fn forget(&mut self) {
+        let mut requests =
+            self.messages.iter().enumerate().filter(|(_, m)| m.role == "user").map(|(at, _)| at);
+        let keep = requests.next_back().unwrap_or(0).max(self.messages.len().saturating_sub(KEPT));
+        self.messages.drain(..keep);
+    }
+
+    /// What the model says next.
+    fn reply(&mut self) -> Result<String> {
+        let mut messages = vec![Message::new("system", SYSTEM)];
+        messages.extend(self.messages.iter().cloned());
+        let prompt = self.template.encode(&self.tokenizer, &messages, Some(&tools()), true)?;
+        let config = SamplerConfig { temperature: 0.0, repetition_penalty: 1.0, ..SamplerConfig::default() };
+        let limits = Limits { max_tokens: Some(MAX_TOKENS), ..Limits::default() };
+        let never = AtomicBool::new(false);
+        let generation =
+            answer(&mut self.session, &config, &self.tokenizer, &prompt, &limits, &never, |_| true)?;
+        self.prompts.0 += generation.prompt_tokens;
+        self.prompts.1 += generation.prompt_time;
+        self.answers.0 += generation.decode_tokens;
+        self.answers.1 += generation.decode_time;
+        Ok(generation.text.trim().into())
+    }
+
+    /// Requests from standard input until it ends.
+    fn chat(&mut self) -> Result<()> {
+        print_line(
+            &"Lights, heating, timers, reminders, a shopping list: say what you want. Ctrl-D leaves.",
+        )?;
+        let mut editor = rustyline::DefaultEditor::new().context("the terminal")?;
+        loop {
+            match editor.readline("> ") {
+                Ok(line) if line.trim().is_empty() => {}
+                Ok(line) => {
+                    let _ = editor.add_history_entry(&line);
+                    self.say(line.trim())?;
+                }
+                Err(ReadlineError::Eof | ReadlineError::Interrupted) => return Ok(()),
+                Err(error) => bail!(error),
+            }
+        }
+    }
+
+    fn summary(&self) -> Result<()> {
+        let rate = |(tokens, time): (usize, Duration)| tokens as f64 / time.as_secs_f64().max(1e-9);
+        print_line(&format_args!(
+            "Prompts: {} tokens at {:.0} tokens/s. Answers: {} tokens at {:.0} tokens/s.",
+            self.prompts.0,
+            rate(self.prompts),
+            self.answers.0,
+            rate(self.answers)
+        ))?;
+        match resident_bytes() {
+            Some(bytes) => print_line(&format_args!("Resident memory: {}.", human_bytes(bytes))),
+            None => Ok(()),
+        }
+    }
+}
+
+/// JSON with a space after each comma and colon, as Python writes it and the model has seen it.
+fn spaced(value: &serde_json::Value) -> String {
+    use serde_json::Value;
+    match value {
+        Value::Array(items) => format!("[{}]", items.iter().map(spaced).collect::<Vec<_>>().join(", ")),
+        Value::Object(fields) => {
+            let pair =
+                |(key, value): (&String, &Value)| format!("{}: {}", Value::from(key.as_str()), spaced(value));
+            format!("{{{}}}", fields.iter().map(pair).collect::<Vec<_>>().join(", "))
+        }
+        other => other.to_string(),
+    }
+}
+
+/// The process's memory that is in RAM, where the system says so.
+fn resident_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.split_whitespace().next()?.parse::<u64>().ok()?.checked_mul(1024)
 }
