@@ -4,10 +4,17 @@
 
 use brooklet_tools::convert::{Checkpoint, ConvertError, HfConfig, HfTokenizer};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Rows of the embedding that tokenizers are read for.
 const VOCAB: usize = 300;
+
+/// A directory of this process, for targets that read files.
+pub fn scratch() -> PathBuf {
+    let dir = std::env::temp_dir().join(format!("brooklet-fuzz-{}", std::process::id()));
+    fs::create_dir_all(&dir).expect("a directory");
+    dir
+}
 
 /// Reads `bytes` as config.json. True if it was accepted.
 pub fn config(bytes: &[u8]) -> bool {

@@ -4,13 +4,11 @@ use crate::convert::{self, FileType, Options, Progress, Report};
 use crate::ui;
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What `--type` takes, for `--help`.
 const TYPES: &str = "\
 Types, with the bits that a weight takes in LFM2-1.2B:
-  q4_0     4.8  small and fast: what most people want on a phone or a Pi
+  q4_0     4.7  small and fast: what most people want on a phone or a Pi
   iq4_nl   4.8  as small, a little more accurate, a little slower
   q4_k_m   5.0  more accurate than q4_0
   q5_k_m   5.8
@@ -83,10 +81,7 @@ pub(super) fn with_ui(
         bar.set_length(p.total);
         bar.set_position(p.done);
     };
-    let cancel = Arc::new(AtomicBool::new(false));
-    let flag = cancel.clone();
-    // Without a handler Ctrl-C still ends the program, but leaves the temporary file.
-    let _ = ctrlc::set_handler(move || flag.store(true, Ordering::Relaxed));
+    let cancel = ui::interrupted();
     let options = Options { file_type, progress: Some(&progress), cancel: Some(&cancel) };
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.map_or(0, usize::from)).build()?;
     let outcome = pool.install(|| work(&options));

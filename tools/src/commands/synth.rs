@@ -155,7 +155,7 @@ pub fn run(args: Args) -> Result<()> {
 
     let tensors: Vec<TensorSpec> = specs(&args.size.model()).into_iter().filter(|t| !t.optional).collect();
     let path = temporary.path().join("model.safetensors");
-    let bytes = weights::write(&path, &tensors, args.seed)
+    let bytes = weights::write(&path, &tensors, args.seed, &ui::interrupted())
         .with_context(|| format!("cannot write {}", path.display()))?;
     fs::rename(temporary.path(), dir).with_context(|| format!("cannot write {}", dir.display()))?;
     // Renamed away: there is nothing left to remove.

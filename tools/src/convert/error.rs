@@ -25,7 +25,7 @@ pub enum ConvertError {
         reason: String,
     },
     /// A JSON file that does not parse or has not the shape that it should have.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {}", path.display(), short(&source.to_string()))]
     Json {
         /// The file.
         path: PathBuf,
@@ -105,8 +105,8 @@ impl ConvertError {
     ) -> ConvertError {
         ConvertError::Field {
             path: path.to_path_buf(),
-            field: field.into(),
-            expected: expected.into(),
+            field: short(&field.into()),
+            expected: short(&expected.into()),
             found: short(&found.to_string()),
         }
     }
@@ -121,21 +121,25 @@ impl ConvertError {
         ConvertError::Tensor {
             path: path.to_path_buf(),
             name: short(&name.into()),
-            expected: expected.into(),
-            found: found.into(),
+            expected: short(&expected.into()),
+            found: short(&found.into()),
         }
     }
 
     /// A setting that changes the computation.
     pub(super) fn unsupported(path: &Path, what: impl Into<String>) -> ConvertError {
-        ConvertError::Unsupported { path: path.to_path_buf(), what: what.into() }
+        ConvertError::Unsupported { path: path.to_path_buf(), what: short(&what.into()) }
     }
 }
 
-/// At most 120 characters of a stranger's text, for an error message.
+/// At most 120 characters of a stranger's text, fit to print.
 pub(super) fn short(text: &str) -> String {
-    match text.char_indices().nth(120) {
-        None => text.to_string(),
-        Some((end, _)) => format!("{}…", &text[..end]),
+    let mut chars = text.chars();
+    let shown =
+        chars.by_ref().take(120).map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c });
+    let mut out: String = shown.collect();
+    if chars.next().is_some() {
+        out.push('…');
     }
+    out
 }

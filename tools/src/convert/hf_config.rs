@@ -333,7 +333,7 @@ impl<'a> Fields<'a> {
             let theta = inner.get(&["rope_theta"]);
             let known = inner.seen.borrow();
             if let Some((key, value)) = map.iter().find(|(k, v)| !known.contains(*k) && !v.is_null()) {
-                let value = super::error::short(&value.to_string());
+                let value = value.to_string();
                 return Err(ConvertError::unsupported(&self.path, format!("RoPE setting {key} = {value}")));
             }
             drop(known);
@@ -394,7 +394,7 @@ impl<'a> Fields<'a> {
             Allowed::Hidden => value.as_u64() == Some(hidden_size as u64),
             Allowed::Null => false,
         };
-        let value = super::error::short(&value.to_string());
+        let value = value.to_string();
         if fine { Ok(()) } else { Err(ConvertError::unsupported(&self.path, format!("{name} = {value}"))) }
     }
 

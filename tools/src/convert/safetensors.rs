@@ -119,8 +119,9 @@ impl Checkpoint {
         }
         let mut header = vec![0; header_len as usize];
         file.read_exact_at(&mut header, 8).map_err(ConvertError::io("read", &path))?;
-        let metadata: safetensors::tensor::Metadata = serde_json::from_slice(&header)
-            .map_err(|e| fail(format!("the header does not parse or contradicts itself: {e}")))?;
+        let metadata: safetensors::tensor::Metadata = serde_json::from_slice(&header).map_err(|e| {
+            fail(format!("the header does not parse or contradicts itself: {}", short(&e.to_string())))
+        })?;
 
         let data_start = 8 + header_len;
         let data_end = metadata.data_len() as u64;
@@ -193,7 +194,7 @@ impl Checkpoint {
         };
         let path = self.path_of(tensor);
         if tensor.shape != shape {
-            let (expected, found) = (format!("shape {shape:?}"), short(&format!("{:?}", tensor.shape)));
+            let (expected, found) = (format!("shape {shape:?}"), format!("{:?}", tensor.shape));
             return Err(ConvertError::tensor(path, name, expected, found));
         }
         match &tensor.ty {

@@ -1,7 +1,7 @@
 //! Random bf16 weights, streamed into a safetensors file.
 
 use crate::ui;
-use anyhow::Result;
+use anyhow::{Result, bail};
 use brooklet::model::tensors::{Role, TensorSpec};
 use half::bf16;
 use rand_core::{RngCore, SeedableRng};
@@ -12,12 +12,13 @@ use safetensors::tensor::{Metadata, TensorInfo};
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Elements that one generator makes: the unit of parallel work, so that threads do not change the bytes.
 const PIECE: usize = 256 << 10;
 
-/// Writes `tensors` as one safetensors file and returns its size in bytes.
-pub(super) fn write(path: &Path, tensors: &[TensorSpec], seed: u64) -> Result<u64> {
+/// Writes `tensors` as one safetensors file and returns its size in bytes; stops where `cancel` turns true.
+pub(super) fn write(path: &Path, tensors: &[TensorSpec], seed: u64, cancel: &AtomicBool) -> Result<u64> {
     let mut end = 0;
     let infos = tensors
         .iter()
@@ -46,6 +47,9 @@ pub(super) fn write(path: &Path, tensors: &[TensorSpec], seed: u64) -> Result<u6
         .flat_map(|(i, t)| (0..t.hf_shape.iter().product()).step_by(PIECE).map(move |start| (i, start)))
         .collect();
     for batch in pieces.chunks(width) {
+        if cancel.load(Ordering::Relaxed) {
+            bail!("cancelled");
+        }
         batch.par_iter().zip(&mut buffers).for_each(|((index, start), buffer)| {
             let tensor = &tensors[*index];
             let len = PIECE.min(tensor.hf_shape.iter().product::<usize>() - start);
@@ -74,7 +78,7 @@ fn generator(seed: u64, tensor: usize, start: usize) -> Pcg64Mcg {
     rng
 }
 
-/// Appends nothing: replaces `out` by `len` bf16 numbers.
+/// Replaces `out` by `len` bf16 numbers.
 fn fill(tensor: &TensorSpec, len: usize, mut rng: Pcg64Mcg, out: &mut Vec<u8>) {
     let (mean, deviation) = distribution(tensor);
     // The sum of four uniform 16-bit numbers is near enough to a normal one: mean 2^17, variance 2^32 / 3.
@@ -97,5 +101,73 @@ fn distribution(tensor: &TensorSpec) -> (f32, f32) {
         Role::Matrix => (0.0, 1.0 / row_len.sqrt()),
         Role::Float if tensor.gguf.contains("shortconv") => (0.0, 0.5),
         Role::Float => (1.0, 0.1),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use brooklet::model::tensors::specs;
+    use brooklet::model::{Config, LayerKind};
+
+    fn tensors() -> Vec<TensorSpec> {
+        let layers = vec![LayerKind::ShortConv, LayerKind::Attention { num_kv_heads: 2 }];
+        let config = Config {
+            vocab_size: 3000,
+            hidden_size: 128,
+            intermediate_size: 256,
+            num_heads: 4,
+            head_dim: 32,
+            rope_dim: 32,
+            rope_theta: 1e6,
+            norm_eps: 1e-5,
+            conv_kernel: 3,
+            context_length: 128,
+            sliding_window: None,
+            layers,
+        };
+        specs(&config).into_iter().filter(|t| !t.optional).collect()
+    }
+
+    fn written(seed: u64, threads: usize) -> Vec<u8> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("model.safetensors");
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let bytes = pool.install(|| write(&path, &tensors(), seed, &AtomicBool::new(false))).unwrap();
+        let file = std::fs::read(path).unwrap();
+        assert_eq!(file.len() as u64, bytes);
+        file
+    }
+
+    #[test]
+    fn the_seed_alone_decides_the_bytes() {
+        let file = written(1, 1);
+        assert!(written(1, 3) == file);
+        assert!(written(2, 3) != file);
+    }
+
+    #[test]
+    fn values_are_spread_as_intended() {
+        let file = written(1, 2);
+        let parsed = safetensors::SafeTensors::deserialize(&file).unwrap();
+        assert_eq!(parsed.names().len(), tensors().len());
+        for spec in tensors() {
+            let view = parsed.tensor(&spec.hf).unwrap();
+            assert_eq!(view.shape(), spec.hf_shape);
+            let x: Vec<f64> = view
+                .data()
+                .chunks_exact(2)
+                .map(|b| f64::from(bf16::from_le_bytes([b[0], b[1]]).to_f32()))
+                .collect();
+            let n = x.len() as f64;
+            let mean = x.iter().sum::<f64>() / n;
+            let deviation = (x.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / n).sqrt();
+            let (wanted_mean, wanted) = distribution(&spec);
+            let (wanted_mean, wanted) = (f64::from(wanted_mean), f64::from(wanted));
+            // Five standard errors, of which the deviation's is smaller by the square root of two.
+            let error = 5.0 * wanted / n.sqrt();
+            assert!((mean - wanted_mean).abs() < error, "{}: {mean}", spec.hf);
+            assert!((deviation - wanted).abs() < error, "{}: {deviation}", spec.hf);
+        }
     }
 }
