@@ -91,7 +91,7 @@ impl<'a> Metadata<'a> {
         let mut eos_ids = Vec::new();
         eos_ids.extend(id("tokenizer.ggml.eos_token_id")?);
         for value in gguf.get_array("brooklet.eos_token_ids")?.iter().flat_map(Array::iter) {
-            eos_ids.push(in_vocabulary("brooklet.eos_token_ids", value_to_usize(value), vocab_size)?);
+            eos_ids.push(in_vocabulary("brooklet.eos_token_ids", value.as_usize(), vocab_size)?);
         }
         eos_ids.extend(id("tokenizer.ggml.eot_token_id")?);
 
@@ -191,7 +191,7 @@ fn read_tokens(gguf: &Gguf) -> Result<Vec<(&str, TokenKind)>> {
         .zip(types.iter())
         .enumerate()
         .map(|(id, (text, ty))| {
-            let kind = value_to_usize(ty).and_then(|code| TokenKind::from_ggml(code as i64));
+            let kind = ty.as_usize().and_then(|code| TokenKind::from_ggml(code as i64));
             let kind = kind.ok_or_else(|| {
                 key_error(TOKEN_TYPE, "a token type from 1 to 6", &format!("{ty:?} for id {id}"))
             })?;
@@ -246,21 +246,6 @@ fn strings<'a>(gguf: &'a Gguf, key: &str) -> Result<Array<'a>> {
         return Err(key_error(key, "an array of strings", &format!("one of {:?}", array.kind())));
     }
     Ok(array)
-}
-
-/// A non-negative integer of any width.
-fn value_to_usize(value: Value<'_>) -> Option<usize> {
-    match value {
-        Value::U8(v) => Some(v.into()),
-        Value::U16(v) => Some(v.into()),
-        Value::U32(v) => v.try_into().ok(),
-        Value::U64(v) => v.try_into().ok(),
-        Value::I8(v) => v.try_into().ok(),
-        Value::I16(v) => v.try_into().ok(),
-        Value::I32(v) => v.try_into().ok(),
-        Value::I64(v) => v.try_into().ok(),
-        _ => None,
-    }
 }
 
 fn in_vocabulary(key: &str, id: impl Into<Option<usize>>, vocab_size: usize) -> Result<u32> {

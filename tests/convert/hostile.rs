@@ -289,7 +289,7 @@ fn shards_that_do_not_agree_are_refused() {
     });
     edit(&[index, "weight_map"], &|_, json| *json = json!({}));
     edit(&[index], &|_, json| json["weight_map"][name] = json!(1));
-    edit(&[first, "one shard", "extra.safetensors"], &|dir, json| {
+    edit(&[name, first, "one shard", "extra.safetensors"], &|dir, json| {
         fs::copy(dir.join(first), dir.join("extra.safetensors")).unwrap();
         json["weight_map"]["model.ghost.weight"] = json!("extra.safetensors");
     });
@@ -337,6 +337,7 @@ fn tokenizers_of_another_kind_are_refused() {
         (&["model.merges[0]"], &|t| t["model"]["merges"][0] = json!("a b c")),
         (&["model.merges[1]"], &|t| t["model"]["merges"][1] = json!(["a"])),
         (&["model.merges[2]", "lacks \"yz\""], &|t| t["model"]["merges"][2] = json!(["x", "yz"])),
+        (&["model.merges[2]", "lacks \"xy\""], &|t| t["model"]["merges"][2] = json!(["x", "y"])),
         (&["model.merges"], &|t| t["model"]["merges"] = json!("a b")),
     ];
     for (expected, edit) in cases {

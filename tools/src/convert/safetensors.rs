@@ -133,7 +133,8 @@ impl Checkpoint {
             )));
         }
         let shard = self.shards.len();
-        for (name, info) in metadata.tensors() {
+        // In the order of their names, so that of several faults the same one is always named.
+        for (name, info) in metadata.tensors().into_iter().collect::<BTreeMap<_, _>>() {
             let (start, end) = info.data_offsets;
             let ty = match info.dtype {
                 Dtype::F32 => Ok(TensorType::F32),
