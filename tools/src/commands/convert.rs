@@ -5,8 +5,8 @@ use crate::ui;
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
 
-/// What `--type` takes, for `--help`.
-const TYPES: &str = "\
+/// What `--type` takes and how the command is typed, for `--help`.
+const AFTER_HELP: &str = "\
 Types, with the bits that a weight takes in LFM2-1.2B:
   q4_0     4.7  small and fast: what most people want on a phone or a Pi
   iq4_nl   4.8  as small, a little more accurate, a little slower
@@ -17,11 +17,15 @@ Types, with the bits that a weight takes in LFM2-1.2B:
   bf16    16    exactly the original, where the checkpoint is bf16
   f16     16
   f32     32
-Every type puts each tensor in the type that llama.cpp's quantizer chooses for it.";
+Every type puts each tensor in the type that llama.cpp's quantizer chooses for it.
+
+Examples:
+  brooklet convert LFM2-350M
+  brooklet convert LFM2-1.2B --type q4_k_m -o lfm2.gguf";
 
 /// Arguments of `brooklet convert`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = TYPES)]
+#[command(after_help = AFTER_HELP)]
 pub struct Args {
     /// The checkpoint: a directory with config.json, tokenizer.json and model.safetensors
     #[arg(value_name = "DIR")]

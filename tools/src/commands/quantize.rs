@@ -7,7 +7,8 @@ use std::path::PathBuf;
 
 /// Arguments of `brooklet quantize`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "The types are those of `brooklet convert --help`.")]
+#[command(after_help = "The types are those of `brooklet convert --help`.\n\n\
+                  Example:\n  brooklet quantize LFM2-350M-BF16.gguf LFM2-350M-Q4_K_M.gguf --type q4_k_m")]
 pub struct Args {
     /// A GGUF file of type f32, f16 or bf16, brooklet's or llama.cpp's
     #[arg(value_name = "IN.gguf")]

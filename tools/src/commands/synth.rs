@@ -17,6 +17,10 @@ use std::time::Instant;
 /// The checkpoint has the shape, the file sizes and the vocabulary size of the real model, and talks
 /// nonsense: enough to measure speed, memory and start-up before anything is downloaded.
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Example:\n  brooklet synth --size 350M -o synth-350M\n  brooklet convert synth-350M\n  \
+                  brooklet bench -m synth-350M-Q4_0.gguf"
+)]
 pub struct Args {
     /// Which LFM2 to imitate
     #[arg(long, value_enum, value_name = "SIZE")]
