@@ -11,6 +11,7 @@ pub mod format;
 mod isa;
 mod matmul;
 mod portable;
+pub mod probe;
 pub mod q8;
 mod scalar;
 #[cfg(target_arch = "x86_64")]

@@ -1,0 +1,154 @@
+//! Every kernel of every set that this processor runs: `cargo bench -p brooklet-kernels [-- FILTER]`.
+//!
+//! "item/s" are multiply-adds a second for products and elements a second for the others; "B/s" bytes of
+//! weights for products and bytes of the input for the others. Everything fits the first two caches, so that
+//! the kernel is measured, not the memory. The first lines are the machine's own limits.
+
+use brooklet_kernels::format::encode;
+use brooklet_kernels::{Activations, Kernels, Q8Buffer, TensorType, all, probe, tiles};
+use divan::counter::{BytesCount, ItemsCount};
+use divan::{Bencher, black_box, black_box_drop};
+use std::fmt;
+
+/// A row's length: the hidden width of LFM2-1.2B.
+const K: usize = 2048;
+/// Weight rows of a product: 64 KiB to 128 KiB in the quantized types.
+const ROWS: usize = 64;
+/// Tokens of a product with many of them.
+const TOKENS: usize = 64;
+
+fn main() {
+    let giga = |rate: Option<f64>| rate.map_or("unknown".into(), |r| format!("{:.1} G", r / 1e9));
+    println!(
+        "One core at most: {} integer multiply-adds a second (maddubs + paddw), {} of f32 (FMA).\n",
+        giga(probe::integer_peak(1)),
+        giga(probe::float_peak(1)),
+    );
+    divan::main();
+}
+
+/// A kernel set and what it is to work on, as an argument that divan prints.
+struct Case<T>(&'static Kernels, T);
+
+impl<T: fmt::Display> fmt::Display for Case<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.0.name, self.1)
+    }
+}
+
+/// Every set with every one of `items`.
+fn cases<T: Clone>(items: impl IntoIterator<Item = T>) -> Vec<Case<T>> {
+    let sets = all();
+    items
+        .into_iter()
+        .flat_map(|item| sets.iter().map(move |k| Case(k, item.clone())).collect::<Vec<_>>())
+        .collect()
+}
+
+fn types() -> Vec<Case<TensorType>> {
+    cases(TensorType::ALL)
+}
+
+/// As many numbers between -1 and 1, the same every time.
+fn numbers(n: usize) -> Vec<f32> {
+    let mut state = 1u64;
+    let mut next = || {
+        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
+    };
+    (0..n).map(|_| next()).collect()
+}
+
+/// Weights of a product with their activations, one row a token.
+struct Product {
+    w: Vec<u8>,
+    x: Vec<f32>,
+    q8: Q8Buffer,
+}
+
+impl Product {
+    fn new(kernels: &Kernels, ty: TensorType, tokens: usize) -> Self {
+        let mut w = vec![0; ROWS * K / ty.block_len() * ty.block_bytes()];
+        encode(ty, &numbers(ROWS * K), &mut w);
+        let x = numbers(tokens * K);
+        let mut q8 = Q8Buffer::with_capacity(tokens * K);
+        q8.quantize(kernels, &x, K);
+        Product { w, x, q8 }
+    }
+
+    fn activations(&self, ty: TensorType) -> Activations<'_> {
+        match ty.is_quantized() {
+            true => Activations::Q8(&self.q8),
+            false => Activations::Float { x: &self.x },
+        }
+    }
+}
+
+/// One token: what decode does.
+#[divan::bench(args = types())]
+fn matvec(bencher: Bencher<'_, '_>, Case(kernels, ty): &Case<TensorType>) {
+    let product = Product::new(kernels, *ty, 1);
+    let mut out = vec![0.0; ROWS];
+    bencher.counter(ItemsCount::new(ROWS * K)).counter(BytesCount::new(product.w.len())).bench_local(|| {
+        kernels.matvec(*ty, black_box(&product.w), K, product.activations(*ty), &mut out);
+    });
+    black_box_drop(out);
+}
+
+/// Many tokens: what prefill does.
+#[divan::bench(args = types(), sample_count = 20)]
+fn matmul(bencher: Bencher<'_, '_>, Case(kernels, ty): &Case<TensorType>) {
+    let product = Product::new(kernels, *ty, TOKENS);
+    let mut out = vec![0.0; TOKENS * ROWS];
+    let mut tiles = tiles(&mut out, ROWS, ROWS);
+    bencher.counter(ItemsCount::new(TOKENS * ROWS * K)).bench_local(|| {
+        kernels.matmul(*ty, black_box(&product.w), K, product.activations(*ty), &mut tiles[0]);
+    });
+}
+
+/// Activations to int8.
+#[divan::bench(args = cases([K]))]
+fn quantize_q8(bencher: Bencher<'_, '_>, Case(kernels, n): &Case<usize>) {
+    let x = numbers(*n);
+    let mut q8 = Q8Buffer::with_capacity(*n);
+    elementwise(bencher, *n).bench_local(|| q8.quantize(kernels, black_box(&x), *n));
+}
+
+/// Values of attention, a head wide.
+#[divan::bench(args = cases([TensorType::F16, TensorType::BF16, TensorType::F32]))]
+fn axpy(bencher: Bencher<'_, '_>, Case(kernels, ty): &Case<TensorType>) {
+    const N: usize = 64;
+    let mut x = vec![0; N * ty.block_bytes()];
+    encode(*ty, &numbers(N), &mut x);
+    let mut y = vec![0.0; N];
+    bencher
+        .counter(ItemsCount::new(N))
+        .counter(BytesCount::new(x.len()))
+        .bench_local(|| (kernels.axpy)(*ty, black_box(0.5), black_box(&x), &mut y));
+}
+
+#[divan::bench(args = cases([K]))]
+fn rms_norm(bencher: Bencher<'_, '_>, Case(kernels, n): &Case<usize>) {
+    let (x, w) = (numbers(*n), numbers(*n));
+    let mut out = vec![0.0; *n];
+    elementwise(bencher, *n).bench_local(|| (kernels.rms_norm)(black_box(&x), &w, 1e-5, &mut out));
+}
+
+#[divan::bench(args = cases([K]))]
+fn silu_mul(bencher: Bencher<'_, '_>, Case(kernels, n): &Case<usize>) {
+    let up = numbers(*n);
+    // The gate is overwritten: it starts anew every time, or it would fade to zero.
+    elementwise(bencher, *n)
+        .with_inputs(|| numbers(*n))
+        .bench_local_refs(|gate| (kernels.silu_mul)(gate, &up));
+}
+
+#[divan::bench(args = cases([K]))]
+fn softmax(bencher: Bencher<'_, '_>, Case(kernels, n): &Case<usize>) {
+    elementwise(bencher, *n).with_inputs(|| numbers(*n)).bench_local_refs(|x| (kernels.softmax)(x));
+}
+
+/// Counts a kernel over `n` floats.
+fn elementwise<'a, 'b>(bencher: Bencher<'a, 'b>, n: usize) -> Bencher<'a, 'b> {
+    bencher.counter(ItemsCount::new(n)).counter(BytesCount::of_many::<f32>(n))
+}

@@ -1,0 +1,79 @@
+//! The work that `tools/count-instructions` counts instructions of: run it under callgrind, which adds up what
+//! happens inside [`measured`] and writes one file a call. Prints one line a call, in order: the kernel set,
+//! the kernel, the type of its weights, and how many multiply-adds (or elements) a call takes.
+
+use brooklet_kernels::format::encode;
+use brooklet_kernels::{Activations, Kernels, Q8Buffer, TensorType, all, tiles};
+
+/// Weight rows, tokens, and the length of a row: enough that what happens once a call does not show.
+const ROWS: usize = 64;
+const TOKENS: usize = 12;
+const K: usize = 1024;
+
+fn main() {
+    // Scalar code is the specification, and as fast as it happens to be.
+    for kernels in all().into_iter().filter(|k| k.name != "scalar") {
+        for ty in TensorType::ALL {
+            products(kernels, ty);
+        }
+        elementwise(kernels);
+    }
+}
+
+/// One call that callgrind counts.
+#[inline(never)]
+fn measured(call: &mut dyn FnMut()) {
+    call();
+}
+
+fn count(kernels: &Kernels, kernel: &str, ty: &str, items: usize, mut call: impl FnMut()) {
+    measured(&mut call);
+    println!("{} {kernel} {ty} {items}", kernels.name);
+}
+
+fn products(kernels: &Kernels, ty: TensorType) {
+    let mut w = vec![0; ROWS * K / ty.block_len() * ty.block_bytes()];
+    encode(ty, &numbers(ROWS * K), &mut w);
+    for (name, tokens) in [("matvec", 1), ("matmul", TOKENS)] {
+        let x = numbers(tokens * K);
+        let mut q8 = Q8Buffer::with_capacity(x.len());
+        q8.quantize(kernels, &x, K);
+        let x = match ty.is_quantized() {
+            true => Activations::Q8(&q8),
+            false => Activations::Float { x: &x },
+        };
+        let mut out = vec![0.0; tokens * ROWS];
+        let items = tokens * ROWS * K;
+        if tokens == 1 {
+            count(kernels, name, ty.name(), items, || kernels.matvec(ty, &w, K, x, &mut out));
+        } else {
+            let mut tiles = tiles(&mut out, ROWS, ROWS);
+            count(kernels, name, ty.name(), items, || kernels.matmul(ty, &w, K, x, &mut tiles[0]));
+        }
+    }
+}
+
+fn elementwise(kernels: &Kernels) {
+    let (x, w) = (numbers(K), numbers(K));
+    let mut out = x.clone();
+    let mut q8 = Q8Buffer::with_capacity(K);
+    count(kernels, "quantize_q8", "F32", K, || q8.quantize(kernels, &x, K));
+    count(kernels, "rms_norm", "F32", K, || (kernels.rms_norm)(&x, &w, 1e-5, &mut out));
+    count(kernels, "silu_mul", "F32", K, || (kernels.silu_mul)(&mut out, &w));
+    count(kernels, "softmax", "F32", K, || (kernels.softmax)(&mut out));
+    for ty in [TensorType::F16, TensorType::F32] {
+        let mut stored = vec![0; K * ty.block_bytes()];
+        encode(ty, &x, &mut stored);
+        count(kernels, "axpy", ty.name(), K, || (kernels.axpy)(ty, 0.5, &stored, &mut out));
+    }
+}
+
+/// As many numbers between -1 and 1, the same every time.
+fn numbers(n: usize) -> Vec<f32> {
+    let mut state = 1u64;
+    let mut next = || {
+        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
+    };
+    (0..n).map(|_| next()).collect()
+}
