@@ -65,6 +65,11 @@ impl Gguf {
         self.index.version
     }
 
+    /// The whole file.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// The size of the whole file in bytes.
     pub fn file_len(&self) -> usize {
         self.bytes.len()

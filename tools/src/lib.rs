@@ -9,6 +9,8 @@ pub mod gguf_info;
 pub mod hint;
 pub mod house;
 pub mod model_args;
+pub mod state;
 pub mod terminal;
+pub mod threads;
 pub mod tool_calls;
 pub mod ui;

@@ -1,6 +1,7 @@
 //! The options that the model commands share, and what they mean.
 
 use crate::hint::HintExt;
+use crate::threads::stored;
 use anyhow::{Context, Result, bail};
 use brooklet::gguf::GgufError;
 use brooklet::{Error, Gguf, Model, SamplerConfig, Session, SessionOptions, Tokenizer};
@@ -16,7 +17,7 @@ pub struct ModelArgs {
     /// The model: a GGUF file, as `brooklet convert` writes it
     #[arg(short, long, value_name = "FILE")]
     pub model: PathBuf,
-    /// Threads to compute with [default: one a physical core]
+    /// Threads to compute with [default: what `bench --tune` stored, else one a physical core]
     #[arg(short, long, value_name = "N", value_parser = parse_threads)]
     pub threads: Option<usize>,
     /// Tokens that prompt and answer may take together [default: what the model was made for, at most 4096]
@@ -75,9 +76,7 @@ impl ModelArgs {
 
     /// Opens and checks the model.
     pub fn open(&self) -> Result<Arc<Model>> {
-        let gguf = open_gguf(&self.model)?;
-        let model = Model::from_gguf(gguf).with_context(|| self.model.display().to_string())?;
-        Ok(Arc::new(model))
+        open_model(&self.model)
     }
 
     /// An empty session.
@@ -85,8 +84,10 @@ impl ModelArgs {
     /// # Errors
     /// The context asked for is larger than the one the model was made for.
     pub fn session(&self, model: &Arc<Model>) -> Result<Session> {
-        let options =
-            SessionOptions { context: self.ctx, kv_type: self.kv_type.into(), threads: self.threads };
+        // A session computes prompts and answers on the same threads. Too few cost a prompt more than too many
+        // cost an answer.
+        let threads = self.threads.or_else(|| Some(stored()?.prefill));
+        let options = SessionOptions { context: self.ctx, kv_type: self.kv_type.into(), threads };
         Ok(Session::new(model.clone(), options)?)
     }
 
@@ -94,6 +95,12 @@ impl ModelArgs {
     pub fn tokenizer(&self, gguf: &Gguf) -> Result<Arc<Tokenizer>> {
         Ok(Arc::new(Tokenizer::from_gguf(gguf).with_context(|| self.model.display().to_string())?))
     }
+}
+
+/// Opens and checks a model.
+pub fn open_model(path: &Path) -> Result<Arc<Model>> {
+    let gguf = open_gguf(path)?;
+    Ok(Arc::new(Model::from_gguf(gguf).with_context(|| path.display().to_string())?))
 }
 
 /// Opens a GGUF file; errors name the file and say how to come by a good one.

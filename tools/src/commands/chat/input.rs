@@ -1,5 +1,6 @@
 //! Lines from a person (edited, with history) or from a pipe.
 
+use crate::state::state_directory;
 use crate::terminal::note;
 use anyhow::{Context, Result};
 use rustyline::error::ReadlineError;
@@ -37,7 +38,7 @@ impl Input {
         }
         let config = Config::builder().max_history_size(1000)?.auto_add_history(false).build();
         let mut editor = DefaultEditor::with_config(config).context("cannot set up the terminal")?;
-        let history = history_file();
+        let history = state_directory().map(|d| d.join("history"));
         if let Some(path) = &history {
             // The first chat finds none.
             let _ = editor.load_history(path);
@@ -106,15 +107,6 @@ fn join_lines(mut read: impl FnMut(bool) -> Result<Option<String>>) -> Result<Li
     }
     // The end in the middle of a turn still ends the turn.
     Ok(if first { Line::End } else { Line::Text(text) })
-}
-
-/// `$XDG_STATE_HOME/brooklet/history`, by default under `~/.local/state`; its directory is made.
-fn history_file() -> Option<PathBuf> {
-    let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|p| p.is_absolute());
-    let state = absolute("XDG_STATE_HOME").or_else(|| Some(absolute("HOME")?.join(".local/state")))?;
-    let directory = state.join("brooklet");
-    std::fs::create_dir_all(&directory).ok()?;
-    Some(directory.join("history"))
 }
 
 #[cfg(test)]

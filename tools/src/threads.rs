@@ -1,0 +1,71 @@
+//! How many threads are best on this machine, as `brooklet bench --tune` found out and stored.
+
+use crate::model_args::parse_threads;
+use crate::state::state_directory;
+use anyhow::{Context, Result};
+use std::collections::BTreeMap;
+use std::num::NonZero;
+use std::path::{Path, PathBuf};
+
+/// The best numbers of threads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Threads {
+    /// For taking a prompt.
+    pub prefill: usize,
+    /// For generating token by token.
+    pub decode: usize,
+}
+
+/// The file's content, by the name of the machine: a home directory may be shared.
+type Stored = BTreeMap<String, Threads>;
+
+/// What was stored for this machine. A file that cannot be read counts for nothing: it only makes things faster.
+pub fn stored() -> Option<Threads> {
+    read(&file()?).remove(&machine()).filter(|t| [t.prefill, t.decode].into_iter().all(is_valid))
+}
+
+/// Stores what is best for this machine; returns the file.
+///
+/// # Errors
+/// The user has no directory for it, or it cannot be written.
+pub fn store(best: Threads) -> Result<PathBuf> {
+    let path = file().context("neither XDG_STATE_HOME nor HOME names a directory to store the result in")?;
+    let mut stored = read(&path);
+    stored.insert(machine(), best);
+    let text = serde_json::to_string_pretty(&stored)? + "\n";
+    std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(path)
+}
+
+/// Threads that the system lets this process run at once.
+pub fn available() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZero::get)
+}
+
+/// The processor's name as the system gives it, or its architecture.
+pub fn processor() -> String {
+    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let field = |name: &str| {
+        let value = info.lines().find_map(|l| l.strip_prefix(name)?.trim_start().strip_prefix(':'));
+        value.map(|v| v.trim().to_string())
+    };
+    // ARM systems name no model of a processor; some name the board.
+    field("model name").or_else(|| field("Model")).unwrap_or_else(|| std::env::consts::ARCH.into())
+}
+
+fn machine() -> String {
+    format!("{}, {} threads", processor(), available())
+}
+
+fn file() -> Option<PathBuf> {
+    Some(state_directory()?.join("threads.json"))
+}
+
+fn read(path: &Path) -> Stored {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    serde_json::from_str(&text).unwrap_or_default()
+}
+
+fn is_valid(threads: usize) -> bool {
+    parse_threads(&threads.to_string()).is_ok()
+}
