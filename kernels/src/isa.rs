@@ -1,6 +1,7 @@
 //! The list of kernel sets: one list serves dispatch, tests and benches.
 
 use crate::format::TensorType;
+use crate::gemm::Gemm;
 use crate::q8::Q8Row;
 
 /// How a tensor type multiplies: against float or against quantized activations.
@@ -23,6 +24,8 @@ pub struct Kernels {
     pub quantize_q8: QuantizeQ8,
     /// The dot product of a weight row of this type with an activation row.
     pub vec_dot: fn(TensorType) -> VecDot,
+    /// The micro-kernel for many tokens; without one they are multiplied one at a time.
+    pub gemm: Option<fn(TensorType) -> Gemm>,
     /// `y += a · x` with `x` stored as F32, F16 or BF16 (`y.len()` elements); panics on others.
     pub axpy: fn(ty: TensorType, a: f32, x: &[u8], y: &mut [f32]),
     /// `out = x · rsqrt(mean(x²) + eps) · w`, all of one length.

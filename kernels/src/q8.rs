@@ -16,6 +16,14 @@ pub struct Q8Row<'a> {
     pub sums: &'a [i16],
 }
 
+impl Q8Row<'_> {
+    /// The `len` activations from `start` on, both multiples of 32.
+    pub(crate) fn range(self, start: usize, len: usize) -> Self {
+        let part = |unit: usize| start / unit..(start + len) / unit;
+        Q8Row { qs: &self.qs[part(1)], d: &self.d[part(Q8_BLOCK)], sums: &self.sums[part(Q8_SUM)] }
+    }
+}
+
 /// Storage for up to `rows` quantized rows of up to `k` activations, allocated once.
 #[derive(Clone, Debug, Default)]
 pub struct Q8Buffer {

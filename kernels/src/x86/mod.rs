@@ -2,3 +2,5 @@
 
 pub(crate) mod avx2;
 mod avx2_dot;
+mod gemm;
+mod gemm_pack;
