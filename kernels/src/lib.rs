@@ -18,7 +18,7 @@ mod scalar;
 mod x86;
 
 pub use format::TensorType;
-pub use gemm::{Gemm, GemmScratch};
+pub use gemm::{Gemm, Panel, Spread, SpreadPart};
 pub use isa::{Kernels, QuantizeQ8, UnknownIsa, VecDot, active, all};
 pub use matmul::{Activations, OutTile, tiles};
-pub use q8::{Q8Buffer, Q8Row};
+pub use q8::{Q8Buffer, Q8Part, Q8Row};

@@ -7,7 +7,7 @@ use std::marker::PhantomData;
 use std::ops::Range;
 
 use crate::format::TensorType;
-use crate::gemm::GemmScratch;
+use crate::gemm::{Panel, Spread, SpreadPart};
 use crate::isa::{Kernels, VecDot};
 use crate::q8::Q8Buffer;
 
@@ -101,10 +101,20 @@ impl OutTile<'_> {
 }
 
 impl Kernels {
+    /// Broadcasts the activations that `part` is for.
+    ///
+    /// # Panics
+    /// If `x` is not of the kind that `ty` multiplies with, or of another shape than [`Spread::parts`] was told.
+    pub fn spread(&self, ty: TensorType, x: Activations<'_>, part: &mut SpreadPart<'_>) {
+        if let Some(gemm) = self.gemm {
+            part.fill(&gemm(ty), x);
+        }
+    }
+
     /// Fills `tile` with the products of its weight rows and every token.
     ///
     /// `w` holds the tile's rows only, `tile.rows().len()` rows of `k` elements of type `ty`; `x` as many
-    /// tokens as the tile.
+    /// tokens as the tile, spread for `ty` in `spread`.
     ///
     /// # Panics
     /// If a shape does not fit, or `x` is not of the kind that `ty` multiplies with.
@@ -113,14 +123,14 @@ impl Kernels {
         ty: TensorType,
         w: &[u8],
         k: usize,
-        x: Activations<'_>,
+        (x, spread): (Activations<'_>, &Spread),
         tile: &mut OutTile<'_>,
-        scratch: &mut GemmScratch,
+        panel: &mut Panel,
     ) {
         let n_tokens = tile.n_tokens;
         let row_bytes = check(ty, w, tile.rows.len(), k, x, n_tokens);
         if let Some(gemm) = self.gemm {
-            return gemm(ty).matmul(ty, w, k, x, tile, scratch);
+            return gemm(ty).matmul(ty, w, k, spread, tile, panel);
         }
         let token_bytes = if ty.is_quantized() { k + k / 4 } else { 4 * k };
         let block = (TOKEN_BLOCK_BYTES / token_bytes.max(1)).max(1);

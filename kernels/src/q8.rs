@@ -51,16 +51,35 @@ impl Q8Buffer {
     /// # Panics
     /// If `k` is no multiple of 32, `x` no multiple of `k`, or the buffer too small.
     pub fn quantize(&mut self, kernels: &crate::Kernels, x: &[f32], k: usize) {
-        assert!(k.is_multiple_of(Q8_BLOCK) && x.len().is_multiple_of(k));
+        self.whole(x.len(), k).quantize(kernels, x);
+    }
+
+    /// Parts of so many rows each, the last maybe of fewer, to be filled with the quantized rows of `rows · k`
+    /// activations, side by side.
+    ///
+    /// # Panics
+    /// As [`Q8Buffer::quantize`].
+    pub fn parts(&mut self, rows: usize, k: usize, rows_a_part: usize) -> Vec<Q8Part<'_>> {
+        let mut rest = self.whole(rows * k, k);
+        let mut parts = Vec::with_capacity(rows.div_ceil(rows_a_part));
+        while !rest.qs.is_empty() {
+            let len = rest.qs.len().min(rows_a_part * k);
+            let (part, after) = rest.split(len);
+            parts.push(part);
+            rest = after;
+        }
+        parts
+    }
+
+    fn whole(&mut self, elements: usize, k: usize) -> Q8Part<'_> {
+        assert!(k.is_multiple_of(Q8_BLOCK) && elements.is_multiple_of(k));
         self.k = k;
-        self.rows = x.len() / k;
-        let n = x.len();
-        (kernels.quantize_q8)(
-            x,
-            &mut self.qs[..n],
-            &mut self.d[..n / Q8_BLOCK],
-            &mut self.sums[..n / Q8_SUM],
-        );
+        self.rows = elements / k;
+        Q8Part {
+            qs: &mut self.qs[..elements],
+            d: &mut self.d[..elements / Q8_BLOCK],
+            sums: &mut self.sums[..elements / Q8_SUM],
+        }
     }
 
     /// Rows of the last [`Q8Buffer::quantize`].
@@ -82,6 +101,27 @@ impl Q8Buffer {
             d: &self.d[r * k / Q8_BLOCK..(r + 1) * k / Q8_BLOCK],
             sums: &self.sums[r * k / Q8_SUM..(r + 1) * k / Q8_SUM],
         }
+    }
+}
+
+/// Some rows of a [`Q8Buffer`] to be filled.
+pub struct Q8Part<'a> {
+    qs: &'a mut [i8],
+    d: &'a mut [f32],
+    sums: &'a mut [i16],
+}
+
+impl<'a> Q8Part<'a> {
+    /// Quantizes `x`, as many activations as the part has.
+    pub fn quantize(&mut self, kernels: &crate::Kernels, x: &[f32]) {
+        (kernels.quantize_q8)(x, self.qs, self.d, self.sums);
+    }
+
+    fn split(self, at: usize) -> (Self, Self) {
+        let (qs, rest_qs) = self.qs.split_at_mut(at);
+        let (d, rest_d) = self.d.split_at_mut(at / Q8_BLOCK);
+        let (sums, rest_sums) = self.sums.split_at_mut(at / Q8_SUM);
+        (Q8Part { qs, d, sums }, Q8Part { qs: rest_qs, d: rest_d, sums: rest_sums })
     }
 }
 
