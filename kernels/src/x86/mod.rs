@@ -4,3 +4,4 @@ pub(crate) mod avx2;
 mod avx2_dot;
 mod gemm;
 mod gemm_pack;
+pub(crate) mod search;
