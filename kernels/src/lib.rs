@@ -17,6 +17,6 @@ mod scalar;
 mod x86;
 
 pub use format::TensorType;
-pub use isa::{Kernels, QuantizeQ8, UnknownIsa, VecDot, active, all};
+pub use isa::{Gemv, Kernels, QuantizeQ8, UnknownIsa, VecDot, active, all};
 pub use matmul::{Activations, OutTile, tiles};
-pub use q8::{Q8Buffer, Q8Row};
+pub use q8::{Q8Buffer, Q8Row, Q8x256};

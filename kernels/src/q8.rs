@@ -1,5 +1,7 @@
 //! Activations quantized to int8 in blocks of 32, the right-hand side of every quantized product.
 
+use std::ops::Range;
+
 /// Elements that share one scale.
 pub const Q8_BLOCK: usize = 32;
 /// Elements that share one entry of [`Q8Row::sums`].
@@ -16,6 +18,64 @@ pub struct Q8Row<'a> {
     pub sums: &'a [i16],
 }
 
+impl<'a> Q8Row<'a> {
+    /// Some of the row's activations; the ends of the range are multiples of 32.
+    fn slice(self, range: Range<usize>) -> Q8Row<'a> {
+        let Range { start, end } = range;
+        Q8Row {
+            qs: &self.qs[start..end],
+            d: &self.d[start / Q8_BLOCK..end / Q8_BLOCK],
+            sums: &self.sums[start / Q8_SUM..end / Q8_SUM],
+        }
+    }
+}
+
+/// 256 activations of a lone row, laid out for the kernels that multiply many weight rows with it.
+///
+/// A row that is no multiple of 256 is filled up with zeros.
+#[derive(Clone, Debug)]
+#[repr(C, align(32))]
+pub struct Q8x256 {
+    /// As [`Q8Row::qs`].
+    pub qs: [[i8; 32]; 8],
+    /// The same integers for weights that keep elements i and i + 16 in one byte: entry 2 i has the first halves
+    /// of blocks i and i + 4, entry 2 i + 1 the second halves.
+    pub paired: [[i8; 32]; 8],
+    /// As [`Q8Row::d`].
+    pub d: [f32; 8],
+    /// `d` · Σ `qs`, a block.
+    pub offset: [f32; 8],
+    /// As [`Q8Row::sums`].
+    pub sums: [i16; 16],
+}
+
+impl Q8x256 {
+    const ZERO: Q8x256 =
+        Q8x256 { qs: [[0; 32]; 8], paired: [[0; 32]; 8], d: [0.0; 8], offset: [0.0; 8], sums: [0; 16] };
+
+    /// A row's activations, 256 at a time.
+    pub fn chunks(row: Q8Row<'_>) -> impl Iterator<Item = Q8x256> {
+        let k = row.qs.len();
+        (0..k).step_by(256).map(move |start| Q8x256::new(row.slice(start..k.min(start + 256))))
+    }
+
+    /// At most 256 activations.
+    fn new(row: Q8Row<'_>) -> Q8x256 {
+        let mut x = Q8x256::ZERO;
+        x.qs.as_flattened_mut()[..row.qs.len()].copy_from_slice(row.qs);
+        x.d[..row.d.len()].copy_from_slice(row.d);
+        x.sums[..row.sums.len()].copy_from_slice(row.sums);
+        for i in 0..8 {
+            let (first, second) = x.qs[i].split_at(16);
+            let half = i / 4 * 16..i / 4 * 16 + 16;
+            x.paired[i % 4 * 2][half.clone()].copy_from_slice(first);
+            x.paired[i % 4 * 2 + 1][half].copy_from_slice(second);
+            x.offset[i] = x.d[i] * f32::from(x.sums[2 * i] + x.sums[2 * i + 1]);
+        }
+        x
+    }
+}
+
 /// Storage for up to `rows` quantized rows of up to `k` activations, allocated once.
 #[derive(Clone, Debug, Default)]
 pub struct Q8Buffer {
@@ -24,6 +84,8 @@ pub struct Q8Buffer {
     qs: Vec<i8>,
     d: Vec<f32>,
     sums: Vec<i16>,
+    /// The row in another form, if it is the only one.
+    lone: Vec<Q8x256>,
 }
 
 impl Q8Buffer {
@@ -35,7 +97,13 @@ impl Q8Buffer {
             qs: vec![0; elements],
             d: vec![0.0; elements / Q8_BLOCK],
             sums: vec![0; elements / Q8_SUM],
+            lone: Vec::new(),
         }
+    }
+
+    /// Makes room for a lone row of `k` activations, so that quantizing one does not allocate.
+    pub fn reserve_lone(&mut self, k: usize) {
+        self.lone.reserve(k.div_ceil(256).saturating_sub(self.lone.len()));
     }
 
     /// Quantizes `x`, `x.len() / k` rows of `k` activations, with `kernels`.
@@ -53,6 +121,17 @@ impl Q8Buffer {
             &mut self.d[..n / Q8_BLOCK],
             &mut self.sums[..n / Q8_SUM],
         );
+        let mut lone = std::mem::take(&mut self.lone);
+        lone.clear();
+        if self.rows == 1 {
+            lone.extend(Q8x256::chunks(self.row(0)));
+        }
+        self.lone = lone;
+    }
+
+    /// The row of the last [`Q8Buffer::quantize`] if there was one only, else nothing.
+    pub fn lone_row(&self) -> &[Q8x256] {
+        &self.lone
     }
 
     /// Rows of the last [`Q8Buffer::quantize`].
@@ -69,11 +148,7 @@ impl Q8Buffer {
     pub fn row(&self, r: usize) -> Q8Row<'_> {
         let k = self.k;
         assert!(r < self.rows);
-        Q8Row {
-            qs: &self.qs[r * k..(r + 1) * k],
-            d: &self.d[r * k / Q8_BLOCK..(r + 1) * k / Q8_BLOCK],
-            sums: &self.sums[r * k / Q8_SUM..(r + 1) * k / Q8_SUM],
-        }
+        Q8Row { qs: &self.qs, d: &self.d, sums: &self.sums }.slice(r * k..(r + 1) * k)
     }
 }
 

@@ -5,8 +5,16 @@ use crate::isa::Kernels;
 use crate::q8::{Q8_BLOCK, Q8_SUM, quantize_block};
 
 /// The scalar set.
-pub(crate) static KERNELS: Kernels =
-    Kernels { name: "scalar", quantize_q8, vec_dot: format::vec_dot, axpy, rms_norm, silu_mul, softmax };
+pub(crate) static KERNELS: Kernels = Kernels {
+    name: "scalar",
+    quantize_q8,
+    vec_dot: format::vec_dot,
+    gemv: |_| None,
+    axpy,
+    rms_norm,
+    silu_mul,
+    softmax,
+};
 
 fn quantize_q8(x: &[f32], qs: &mut [i8], d: &mut [f32], sums: &mut [i16]) {
     assert!(x.len() == qs.len() && x.len() == d.len() * Q8_BLOCK && x.len() == sums.len() * Q8_SUM);

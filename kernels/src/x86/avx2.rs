@@ -6,9 +6,10 @@
 use std::arch::x86_64::*;
 
 use super::avx2_dot::{self as dot, hsum};
+use super::gemv;
 use crate::format::{TensorType, float};
-use crate::isa::{Kernels, VecDot};
-use crate::q8::{Q8_BLOCK, Q8_SUM, Q8Row, block_scale};
+use crate::isa::{Gemv, Kernels, VecDot};
+use crate::q8::{Q8_BLOCK, Q8_SUM, Q8Row, Q8x256, block_scale};
 
 /// The set, where the processor has the features.
 pub(crate) fn detect() -> Option<&'static Kernels> {
@@ -23,6 +24,7 @@ static KERNELS: Kernels = Kernels {
     // SAFETY: here and below, `detect` hands this set out only where the features are there.
     quantize_q8: |x, qs, d, sums| unsafe { quantize_q8(x, qs, d, sums) },
     vec_dot,
+    gemv,
     // SAFETY: as above.
     axpy: |ty, a, x, y| unsafe { axpy(ty, a, x, y) },
     // SAFETY: as above.
@@ -62,6 +64,28 @@ fn vec_dot(ty: TensorType) -> VecDot {
         Q6_K => q8(dot::q6_k),
         IQ4_NL => q8(dot::iq4_nl),
     }
+}
+
+fn gemv(ty: TensorType) -> Option<Gemv> {
+    use TensorType::*;
+    type Unsafe = unsafe fn(&[u8], &[Q8x256], &mut [f32]);
+    let f: Unsafe = match ty {
+        F32 | F16 | BF16 => return None,
+        Q4_0 => gemv::q4_0,
+        Q4_1 => gemv::q4_1,
+        Q5_0 => gemv::q5_0,
+        Q5_1 => gemv::q5_1,
+        Q8_0 => gemv::q8_0,
+        Q2_K => gemv::q2_k,
+        Q3_K => gemv::q3_k,
+        Q4_K => gemv::q4_k,
+        Q5_K => gemv::q5_k,
+        Q6_K => gemv::q6_k,
+        IQ4_NL => gemv::iq4_nl,
+    };
+    // SAFETY: the types differ in `unsafe` alone, and a call is sound: `detect` hands this set out only where the
+    // features are there.
+    Some(unsafe { std::mem::transmute::<Unsafe, Gemv>(f) })
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]

@@ -2,3 +2,4 @@
 
 pub(crate) mod avx2;
 mod avx2_dot;
+mod gemv;
