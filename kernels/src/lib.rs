@@ -13,6 +13,7 @@ mod matmul;
 mod portable;
 pub mod q8;
 mod scalar;
+mod team;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
@@ -20,3 +21,4 @@ pub use format::TensorType;
 pub use isa::{Gemv, Kernels, QuantizeQ8, UnknownIsa, VecDot, active, all};
 pub use matmul::{Activations, OutTile, tiles};
 pub use q8::{Q8Buffer, Q8Row, Q8x256};
+pub use team::Team;
