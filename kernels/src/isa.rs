@@ -1,6 +1,7 @@
 //! The list of kernel sets: one list serves dispatch, tests and benches.
 
 use crate::format::TensorType;
+use crate::gemm::Gemm;
 use crate::q8::{Q8Row, Q8x256};
 
 /// How a tensor type multiplies: against float or against quantized activations.
@@ -30,6 +31,8 @@ pub struct Kernels {
     /// Many weight rows of this type with one activation row, where the set has something faster than
     /// [`Kernels::vec_dot`] on each.
     pub gemv: fn(TensorType) -> Option<Gemv>,
+    /// The micro-kernel for many tokens; without one they are multiplied one at a time.
+    pub gemm: Option<fn(TensorType) -> Gemm>,
     /// `y += a · x` with `x` stored as F32, F16 or BF16 (`y.len()` elements); panics on others.
     pub axpy: fn(ty: TensorType, a: f32, x: &[u8], y: &mut [f32]),
     /// `out = x · rsqrt(mean(x²) + eps) · w`, all of one length.

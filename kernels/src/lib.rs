@@ -8,6 +8,7 @@
 //! This crate depends on nothing else of brooklet, and holds almost all of its `unsafe` code.
 
 pub mod format;
+mod gemm;
 mod isa;
 mod matmul;
 mod portable;
@@ -18,7 +19,8 @@ mod team;
 mod x86;
 
 pub use format::TensorType;
+pub use gemm::{Gemm, Panel, Spread, SpreadPart};
 pub use isa::{Gemv, Kernels, QuantizeQ8, UnknownIsa, VecDot, active, all};
 pub use matmul::{Activations, OutTile, tiles};
-pub use q8::{Q8Buffer, Q8Row, Q8x256};
+pub use q8::{Q8Buffer, Q8Part, Q8Row, Q8x256};
 pub use team::Team;

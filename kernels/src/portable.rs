@@ -13,7 +13,7 @@ use crate::q8::{Q8_BLOCK, Q8_SUM, Q8Row, block_scale};
 
 /// The portable set.
 pub(crate) static KERNELS: Kernels =
-    Kernels { name: "portable", quantize_q8, vec_dot, gemv: |_| None, axpy, rms_norm, silu_mul, softmax };
+    Kernels { name: "portable", quantize_q8, vec_dot, gemm: None, gemv: |_| None, axpy, rms_norm, silu_mul, softmax };
 
 fn vec_dot(ty: TensorType) -> VecDot {
     match ty {

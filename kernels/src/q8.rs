@@ -1,7 +1,5 @@
 //! Activations quantized to int8 in blocks of 32, the right-hand side of every quantized product.
 
-use std::ops::Range;
-
 /// Elements that share one scale.
 pub const Q8_BLOCK: usize = 32;
 /// Elements that share one entry of [`Q8Row::sums`].
@@ -18,15 +16,11 @@ pub struct Q8Row<'a> {
     pub sums: &'a [i16],
 }
 
-impl<'a> Q8Row<'a> {
-    /// Some of the row's activations; the ends of the range are multiples of 32.
-    fn slice(self, range: Range<usize>) -> Q8Row<'a> {
-        let Range { start, end } = range;
-        Q8Row {
-            qs: &self.qs[start..end],
-            d: &self.d[start / Q8_BLOCK..end / Q8_BLOCK],
-            sums: &self.sums[start / Q8_SUM..end / Q8_SUM],
-        }
+impl Q8Row<'_> {
+    /// The `len` activations from `start` on, both multiples of 32.
+    pub(crate) fn range(self, start: usize, len: usize) -> Self {
+        let part = |unit: usize| start / unit..(start + len) / unit;
+        Q8Row { qs: &self.qs[part(1)], d: &self.d[part(Q8_BLOCK)], sums: &self.sums[part(Q8_SUM)] }
     }
 }
 
@@ -56,7 +50,7 @@ impl Q8x256 {
     /// A row's activations, 256 at a time.
     pub fn chunks(row: Q8Row<'_>) -> impl Iterator<Item = Q8x256> {
         let k = row.qs.len();
-        (0..k).step_by(256).map(move |start| Q8x256::new(row.slice(start..k.min(start + 256))))
+        (0..k).step_by(256).map(move |start| Q8x256::new(row.range(start, 256.min(k - start))))
     }
 
     /// At most 256 activations.
@@ -111,27 +105,46 @@ impl Q8Buffer {
     /// # Panics
     /// If `k` is no multiple of 32, `x` no multiple of `k`, or the buffer too small.
     pub fn quantize(&mut self, kernels: &crate::Kernels, x: &[f32], k: usize) {
-        assert!(k.is_multiple_of(Q8_BLOCK) && x.len().is_multiple_of(k));
-        self.k = k;
-        self.rows = x.len() / k;
-        let n = x.len();
-        (kernels.quantize_q8)(
-            x,
-            &mut self.qs[..n],
-            &mut self.d[..n / Q8_BLOCK],
-            &mut self.sums[..n / Q8_SUM],
-        );
-        let mut lone = std::mem::take(&mut self.lone);
-        lone.clear();
+        self.whole(x.len(), k).quantize(kernels, x);
         if self.rows == 1 {
+            let mut lone = std::mem::take(&mut self.lone);
             lone.extend(Q8x256::chunks(self.row(0)));
+            self.lone = lone;
         }
-        self.lone = lone;
     }
 
     /// The row of the last [`Q8Buffer::quantize`] if there was one only, else nothing.
     pub fn lone_row(&self) -> &[Q8x256] {
         &self.lone
+    }
+
+    /// Parts of so many rows each, the last maybe of fewer, to be filled with the quantized rows of `rows · k`
+    /// activations, side by side.
+    ///
+    /// # Panics
+    /// As [`Q8Buffer::quantize`].
+    pub fn parts(&mut self, rows: usize, k: usize, rows_a_part: usize) -> Vec<Q8Part<'_>> {
+        let mut rest = self.whole(rows * k, k);
+        let mut parts = Vec::with_capacity(rows.div_ceil(rows_a_part));
+        while !rest.qs.is_empty() {
+            let len = rest.qs.len().min(rows_a_part * k);
+            let (part, after) = rest.split(len);
+            parts.push(part);
+            rest = after;
+        }
+        parts
+    }
+
+    fn whole(&mut self, elements: usize, k: usize) -> Q8Part<'_> {
+        assert!(k.is_multiple_of(Q8_BLOCK) && elements.is_multiple_of(k));
+        self.k = k;
+        self.rows = elements / k;
+        self.lone.clear();
+        Q8Part {
+            qs: &mut self.qs[..elements],
+            d: &mut self.d[..elements / Q8_BLOCK],
+            sums: &mut self.sums[..elements / Q8_SUM],
+        }
     }
 
     /// Rows of the last [`Q8Buffer::quantize`].
@@ -148,7 +161,32 @@ impl Q8Buffer {
     pub fn row(&self, r: usize) -> Q8Row<'_> {
         let k = self.k;
         assert!(r < self.rows);
-        Q8Row { qs: &self.qs, d: &self.d, sums: &self.sums }.slice(r * k..(r + 1) * k)
+        Q8Row {
+            qs: &self.qs[r * k..(r + 1) * k],
+            d: &self.d[r * k / Q8_BLOCK..(r + 1) * k / Q8_BLOCK],
+            sums: &self.sums[r * k / Q8_SUM..(r + 1) * k / Q8_SUM],
+        }
+    }
+}
+
+/// Some rows of a [`Q8Buffer`] to be filled.
+pub struct Q8Part<'a> {
+    qs: &'a mut [i8],
+    d: &'a mut [f32],
+    sums: &'a mut [i16],
+}
+
+impl<'a> Q8Part<'a> {
+    /// Quantizes `x`, as many activations as the part has.
+    pub fn quantize(&mut self, kernels: &crate::Kernels, x: &[f32]) {
+        (kernels.quantize_q8)(x, self.qs, self.d, self.sums);
+    }
+
+    fn split(self, at: usize) -> (Self, Self) {
+        let (qs, rest_qs) = self.qs.split_at_mut(at);
+        let (d, rest_d) = self.d.split_at_mut(at / Q8_BLOCK);
+        let (sums, rest_sums) = self.sums.split_at_mut(at / Q8_SUM);
+        (Q8Part { qs, d, sums }, Q8Part { qs: rest_qs, d: rest_d, sums: rest_sums })
     }
 }
 

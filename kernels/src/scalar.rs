@@ -9,6 +9,7 @@ pub(crate) static KERNELS: Kernels = Kernels {
     name: "scalar",
     quantize_q8,
     vec_dot: format::vec_dot,
+    gemm: None,
     gemv: |_| None,
     axpy,
     rms_norm,

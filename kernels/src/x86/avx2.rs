@@ -25,6 +25,7 @@ static KERNELS: Kernels = Kernels {
     quantize_q8: |x, qs, d, sums| unsafe { quantize_q8(x, qs, d, sums) },
     vec_dot,
     gemv,
+    gemm: Some(super::gemm::gemm),
     // SAFETY: as above.
     axpy: |ty, a, x, y| unsafe { axpy(ty, a, x, y) },
     // SAFETY: as above.
@@ -340,21 +341,21 @@ pub(super) fn store_f32(x: &mut [f32; 8], v: __m256) {
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn load_f32_bytes(x: &[[u8; 4]; 8]) -> __m256 {
+pub(super) fn load_f32_bytes(x: &[[u8; 4]; 8]) -> __m256 {
     // SAFETY: an unaligned load of 32 bytes.
     unsafe { _mm256_loadu_ps(x.as_ptr().cast()) }
 }
 
 #[inline]
 #[target_feature(enable = "avx2,f16c")]
-fn load_f16(x: &[[u8; 2]; 8]) -> __m256 {
+pub(super) fn load_f16(x: &[[u8; 2]; 8]) -> __m256 {
     // SAFETY: an unaligned load of 16 bytes.
     _mm256_cvtph_ps(unsafe { _mm_loadu_si128(x.as_ptr().cast()) })
 }
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn load_bf16(x: &[[u8; 2]; 8]) -> __m256 {
+pub(super) fn load_bf16(x: &[[u8; 2]; 8]) -> __m256 {
     // SAFETY: an unaligned load of 16 bytes.
     let v = unsafe { _mm_loadu_si128(x.as_ptr().cast()) };
     _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(v), 16))

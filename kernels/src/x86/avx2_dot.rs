@@ -283,7 +283,7 @@ pub(super) fn signed(w: __m256i, x: &[i8; 32]) -> __m256i {
 /// The 32 nibbles of 16 bytes at `at`, the low ones first.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn nibbles(b: &[u8], at: usize) -> __m256i {
+pub(super) fn nibbles(b: &[u8], at: usize) -> __m256i {
     let both = _mm256_broadcastsi128_si256(load_128(b, at));
     let shift = _mm256_setr_epi32(0, 0, 0, 0, 4, 4, 4, 4);
     _mm256_and_si256(_mm256_srlv_epi32(both, shift), _mm256_set1_epi8(15))
@@ -292,7 +292,7 @@ fn nibbles(b: &[u8], at: usize) -> __m256i {
 /// The 32 bits of four bytes at `at`, each as 16 or 0 in a byte.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn fifth_bits(b: &[u8], at: usize) -> __m256i {
+pub(super) fn fifth_bits(b: &[u8], at: usize) -> __m256i {
     let bits = _mm256_set1_epi32(i32::from_le_bytes([b[at], b[at + 1], b[at + 2], b[at + 3]]));
     let (low, high) = (0x0101_0101_0101_0101, 0x0202_0202_0202_0202);
     let bytes = _mm256_shuffle_epi8(bits, _mm256_setr_epi64x(0, low, high, low + high));
@@ -320,7 +320,7 @@ pub(super) fn two_bits(b: &[u8], at: usize, j: usize) -> __m256i {
 /// The `j`th 32 of a block's 4-bit integers at `at`.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn four_bits(b: &[u8], at: usize, j: usize) -> __m256i {
+pub(super) fn four_bits(b: &[u8], at: usize, j: usize) -> __m256i {
     shifted(load(b, at + 32 * (j / 2)), 4 * (j % 2), 15)
 }
 

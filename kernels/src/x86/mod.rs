@@ -3,3 +3,5 @@
 pub(crate) mod avx2;
 mod avx2_dot;
 mod gemv;
+mod gemm;
+mod gemm_pack;
