@@ -7,8 +7,10 @@
 //!
 //! This crate depends on nothing else of brooklet, and holds almost all of its `unsafe` code.
 
+mod attention;
 pub mod format;
 mod isa;
+mod kv;
 mod matmul;
 mod portable;
 pub mod q8;
@@ -16,7 +18,9 @@ mod scalar;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
+pub use attention::{AttentionKernels, Rows, RowsMut};
 pub use format::TensorType;
 pub use isa::{Kernels, QuantizeQ8, UnknownIsa, VecDot, active, all};
+pub use kv::{KEY_BLOCK, KvLayout, PANEL};
 pub use matmul::{Activations, OutTile, tiles};
 pub use q8::{Q8Buffer, Q8Row};

@@ -1,4 +1,5 @@
 //! Kernels for x86-64, one file an instruction set level.
 
+mod attention;
 pub(crate) mod avx2;
 mod avx2_dot;
