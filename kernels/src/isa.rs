@@ -1,5 +1,6 @@
 //! The list of kernel sets: one list serves dispatch, tests and benches.
 
+use crate::attention::AttentionKernels;
 use crate::format::TensorType;
 use crate::gemm::Gemm;
 use crate::q8::{Q8Row, Q8x256};
@@ -33,14 +34,12 @@ pub struct Kernels {
     pub gemv: fn(TensorType) -> Option<Gemv>,
     /// The micro-kernel for many tokens; without one they are multiplied one at a time.
     pub gemm: Option<fn(TensorType) -> Gemm>,
-    /// `y += a · x` with `x` stored as F32, F16 or BF16 (`y.len()` elements); panics on others.
-    pub axpy: fn(ty: TensorType, a: f32, x: &[u8], y: &mut [f32]),
     /// `out = x · rsqrt(mean(x²) + eps) · w`, all of one length.
     pub rms_norm: fn(x: &[f32], w: &[f32], eps: f32, out: &mut [f32]),
     /// `gate = silu(gate) · up`.
     pub silu_mul: fn(gate: &mut [f32], up: &[f32]),
-    /// Softmax in place.
-    pub softmax: fn(x: &mut [f32]),
+    /// Attention.
+    pub attention: AttentionKernels,
 }
 
 /// `BROOKLET_ISA` names a set that this processor does not run.
