@@ -1,7 +1,7 @@
 //! Products of a weight matrix with one or many rows of activations.
 //!
-//! A product of one weight row and one token is always [`Kernels::vec_dot`] of the two, so that neither the
-//! split of a prompt nor the number of threads changes a bit of the result.
+//! Each result is computed from its weight row and its token alone, so that the number of threads changes no bit of it.
+//! [`Kernels::matvec`] may add in another order than [`Kernels::matmul`].
 
 use std::marker::PhantomData;
 use std::ops::Range;
@@ -149,6 +149,9 @@ impl Kernels {
     /// As [`Kernels::matmul`].
     pub fn matvec(&self, ty: TensorType, w: &[u8], k: usize, x: Activations<'_>, out: &mut [f32]) {
         let row_bytes = check(ty, w, out.len(), k, x, 1);
+        if let (Some(gemv), Activations::Q8(x)) = ((self.gemv)(ty), x) {
+            return gemv(w, x.lone_row(), out);
+        }
         for (out, w) in out.iter_mut().zip(w.chunks_exact(row_bytes)) {
             *out = self.dot(ty, w, k, x, 0);
         }

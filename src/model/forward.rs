@@ -1,7 +1,8 @@
 //! The forward pass, in the order of the paper (LFM2 technical report, arXiv:2511.23404, and
 //! transformers' `modeling_lfm2.py`).
 
-use super::attention::Heads;
+use super::attention::{Attend, partials_len};
+use super::kv::KvLayer;
 use super::rope::Rope;
 use super::shortconv::short_conv;
 use super::state::{LayerState, State};
@@ -38,12 +39,14 @@ pub struct Scratch {
     v: Vec<f32>,
     /// `n × hidden`: what a sub-layer adds to the residual stream.
     delta: Vec<f32>,
+    /// What the pieces of a long context give for one token.
+    partials: Vec<f32>,
     rope: Rope,
     operand: Operand,
 }
 
 impl Scratch {
-    pub fn new(config: &Config) -> Scratch {
+    pub fn new(config: &Config, context: usize) -> Scratch {
         Scratch {
             tokens: 0,
             x: Vec::new(),
@@ -53,6 +56,7 @@ impl Scratch {
             k: Vec::new(),
             v: Vec::new(),
             delta: Vec::new(),
+            partials: vec![0.0; partials_len(config.num_heads, config.head_dim, context)],
             rope: Rope::new(config.rope_dim, config.rope_theta),
             operand: Operand::default(),
         }
@@ -162,7 +166,7 @@ impl Model {
     fn attention(
         &self,
         w: &Attention,
-        kv: &mut super::state::KvLayer,
+        kv: &mut KvLayer,
         first: usize,
         n: usize,
         s: &mut Scratch,
@@ -183,14 +187,13 @@ impl Model {
         }
         self.norm_and_rotate(q, q_dim, &w.q_norm, &s.rope, 1.0 / (head_dim as f32).sqrt());
 
-        let group = num_heads / w.num_kv_heads * head_dim;
-        let heads = Heads { kernels: self.kernels, kv, head_dim, sliding_window: self.config.sliding_window };
         let out = &mut s.h[..n * q_dim];
-        out.par_chunks_exact_mut(group).zip(q.par_chunks_exact(group)).enumerate().for_each(
-            |(i, (out, q))| {
-                let (t, kv_head) = (i / w.num_kv_heads, i % w.num_kv_heads);
-                heads.attend(first + t, kv_head, q, out);
-            },
+        let group = num_heads / w.num_kv_heads;
+        Attend { kernels: self.kernels, kv, group, sliding_window: self.config.sliding_window }.attend(
+            first,
+            q,
+            out,
+            &mut s.partials,
         );
         let mut x = self.prepare(out, &mut s.operand, &[&w.out_proj]);
         self.matmul(&w.out_proj, &mut x, &mut s.delta[..n * hidden]);
@@ -199,19 +202,15 @@ impl Model {
     /// Norms every head of every row of `x`, turns it by its position and scales it.
     fn norm_and_rotate(&self, x: &mut [f32], row: usize, weight: &[f32], rope: &Rope, scale: f32) {
         let eps = self.config.norm_eps;
-        for (t, row) in x.chunks_exact_mut(row).enumerate() {
+        let turn = |(t, row): (usize, &mut [f32])| {
+            let (cos, sin) = rope.angles(t);
             for head in row.chunks_exact_mut(weight.len()) {
-                let mean =
-                    head.iter().map(|v| f64::from(*v) * f64::from(*v)).sum::<f64>() / head.len() as f64;
-                let norm = (1.0 / (mean + f64::from(eps)).sqrt()) as f32;
-                for (v, w) in head.iter_mut().zip(weight) {
-                    *v = *v * norm * w;
-                }
-                rope.rotate(t, head);
-                if scale != 1.0 {
-                    head.iter_mut().for_each(|v| *v *= scale);
-                }
+                (self.kernels.attention.norm_rotate)(head, weight, eps, cos, sin, scale);
             }
+        };
+        match x.len() == row {
+            true => turn((0, x)),
+            false => x.par_chunks_exact_mut(row).enumerate().for_each(turn),
         }
     }
 

@@ -260,7 +260,7 @@ fn affine(b: &[u8], x: Activations<'_>) -> Groups {
 /// Sixteen signed scales as [`Groups::scales`] has them.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn by_sixteen(scales: __m128i) -> __m256i {
+pub(super) fn by_sixteen(scales: __m128i) -> __m256i {
     let order = _mm_setr_epi8(0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15);
     _mm256_cvtepi8_epi16(_mm_shuffle_epi8(scales, order))
 }
@@ -268,14 +268,14 @@ fn by_sixteen(scales: __m128i) -> __m256i {
 /// Eight sums of four products of unsigned weights.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn unsigned(w: __m256i, x: &[i8; 32]) -> __m256i {
+pub(super) fn unsigned(w: __m256i, x: &[i8; 32]) -> __m256i {
     _mm256_madd_epi16(_mm256_maddubs_epi16(w, load_i8(x)), _mm256_set1_epi16(1))
 }
 
 /// Eight sums of four products of signed weights: magnitudes times activations with the weights' signs.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn signed(w: __m256i, x: &[i8; 32]) -> __m256i {
+pub(super) fn signed(w: __m256i, x: &[i8; 32]) -> __m256i {
     let pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(load_i8(x), w));
     _mm256_madd_epi16(pairs, _mm256_set1_epi16(1))
 }
@@ -341,7 +341,7 @@ pub(super) fn hsum(v: __m256) -> f32 {
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn load_i8(x: &[i8; 32]) -> __m256i {
+pub(super) fn load_i8(x: &[i8; 32]) -> __m256i {
     // SAFETY: an unaligned load of 32 bytes.
     unsafe { _mm256_loadu_si256(x.as_ptr().cast()) }
 }
@@ -356,7 +356,7 @@ pub(super) fn load(b: &[u8], at: usize) -> __m256i {
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn load_128(b: &[u8], at: usize) -> __m128i {
+pub(super) fn load_128(b: &[u8], at: usize) -> __m128i {
     let b = &b[at..at + 16];
     // SAFETY: an unaligned load of 16 bytes.
     unsafe { _mm_loadu_si128(b.as_ptr().cast()) }
