@@ -4,7 +4,7 @@ mod save;
 
 use crate::model::{Config, Scratch, State};
 use crate::{Model, Result};
-use brooklet_kernels::TensorType;
+use brooklet_kernels::{KvLayout, TensorType};
 use rayon::ThreadPool;
 use std::sync::Arc;
 
@@ -60,7 +60,7 @@ pub enum SessionError {
         held: usize,
     },
     /// Keys and values cannot be stored so.
-    #[error("keys and values cannot be stored as {0}: expected F16 or F32")]
+    #[error("keys and values cannot be stored as {0}: expected F32, F16 or Q8_0")]
     KvType(TensorType),
     /// The system has no room or no threads.
     #[error("cannot set up a session with a context of {context}: {reason}; try a smaller context (-c)")]
@@ -87,7 +87,7 @@ pub enum SessionError {
 pub struct SessionOptions {
     /// Positions; `None` is the smaller of the model's own and 4,096. Memory grows as it is used.
     pub context: Option<usize>,
-    /// How keys and values are stored: F16 (default) or F32.
+    /// How keys and values are stored: F16 (default), F32 or Q8_0.
     pub kv_type: TensorType,
     /// Threads; `None` is one a physical core.
     pub threads: Option<usize>,
@@ -103,7 +103,7 @@ impl Default for SessionOptions {
 pub struct Session {
     model: Arc<Model>,
     pool: Arc<ThreadPool>,
-    kv_type: TensorType,
+    kv_layout: KvLayout,
     context: usize,
     tokens: Vec<u32>,
     state: State,
@@ -116,7 +116,7 @@ impl Session {
     /// An empty session.
     ///
     /// # Errors
-    /// A context of 0 or beyond the model's, a KV type other than F16 and F32, too little memory.
+    /// A context of 0 or beyond the model's, a KV type other than F32, F16 and Q8_0, too little memory.
     pub fn new(model: Arc<Model>, options: SessionOptions) -> Result<Session> {
         let config = model.config();
         let limit = config.context_length;
@@ -124,23 +124,22 @@ impl Session {
         if context == 0 || context > limit {
             return Err(SessionError::Context { context, limit }.into());
         }
-        if !matches!(options.kv_type, TensorType::F16 | TensorType::F32) {
-            return Err(SessionError::KvType(options.kv_type).into());
-        }
+        let kv_layout =
+            KvLayout::new(options.kv_type, config.head_dim).ok_or(SessionError::KvType(options.kv_type))?;
         let resources = |reason: String| SessionError::Resources { context, reason };
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(options.threads.unwrap_or_else(num_cpus::get_physical).max(1))
             .thread_name(|i| format!("brooklet-{i}"))
             .build()
             .map_err(|e| resources(e.to_string()))?;
-        let state = State::new(config, options.kv_type, context).map_err(|e| resources(e.to_string()))?;
+        let state = State::new(config, kv_layout, context).map_err(|e| resources(e.to_string()))?;
         Ok(Session {
             pool: Arc::new(pool),
-            kv_type: options.kv_type,
+            kv_layout,
             context,
             tokens: Vec::with_capacity(context),
             state,
-            scratch: Scratch::new(config),
+            scratch: Scratch::new(config, context),
             logits: vec![0.0; config.vocab_size],
             model,
         })
@@ -263,7 +262,7 @@ impl Session {
     /// Too little memory.
     pub fn fork(&self) -> Result<Session> {
         let config = self.model.config();
-        let mut state = State::new(config, self.kv_type, self.context)
+        let mut state = State::new(config, self.kv_layout, self.context)
             .map_err(|e| SessionError::Resources { context: self.context, reason: e.to_string() })?;
         state.copy_from(&self.state);
         let mut tokens = Vec::with_capacity(self.context);
@@ -271,11 +270,11 @@ impl Session {
         Ok(Session {
             model: self.model.clone(),
             pool: self.pool.clone(),
-            kv_type: self.kv_type,
+            kv_layout: self.kv_layout,
             context: self.context,
             tokens,
             state,
-            scratch: Scratch::new(config),
+            scratch: Scratch::new(config, self.context),
             logits: self.logits.clone(),
         })
     }

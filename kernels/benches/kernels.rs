@@ -5,7 +5,10 @@
 //! the kernel is measured, not the memory. The first lines are the machine's own limits.
 
 use brooklet_kernels::format::encode;
-use brooklet_kernels::{Activations, Kernels, Q8Buffer, TensorType, all, probe, tiles};
+use brooklet_kernels::{
+    Activations, KEY_BLOCK, Kernels, PANEL, Panel, Q8Buffer, Rows, RowsMut, Spread, TensorType, all, probe,
+    tiles,
+};
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box, black_box_drop};
 use std::fmt;
@@ -95,15 +98,33 @@ fn matvec(bencher: Bencher<'_, '_>, Case(kernels, ty): &Case<TensorType>) {
     black_box_drop(out);
 }
 
-/// Many tokens: what prefill does.
+/// Many tokens: what prefill does, with the activations spread beforehand.
 #[divan::bench(args = types(), sample_count = 20)]
 fn matmul(bencher: Bencher<'_, '_>, Case(kernels, ty): &Case<TensorType>) {
     let product = Product::new(kernels, *ty, TOKENS);
+    let x = product.activations(*ty);
+    let spread = spread(kernels, *ty, x);
     let mut out = vec![0.0; TOKENS * ROWS];
-    let mut tiles = tiles(&mut out, ROWS, ROWS);
+    let (mut tiles, mut panel) = (tiles(&mut out, ROWS, ROWS), Panel::default());
     bencher.counter(ItemsCount::new(TOKENS * ROWS * K)).bench_local(|| {
-        kernels.matmul(*ty, black_box(&product.w), K, product.activations(*ty), &mut tiles[0]);
+        kernels.matmul(*ty, black_box(&product.w), K, (x, &spread), &mut tiles[0], &mut panel);
     });
+}
+
+/// Spreads the activations of many tokens: once for all matrices that read them.
+#[divan::bench(args = cases([TensorType::F32, TensorType::Q4_0]))]
+fn spread_activations(bencher: Bencher<'_, '_>, Case(kernels, ty): &Case<TensorType>) {
+    let product = Product::new(kernels, *ty, TOKENS);
+    let x = product.activations(*ty);
+    bencher.counter(ItemsCount::new(TOKENS * K)).bench_local(|| spread(kernels, *ty, x));
+}
+
+fn spread(kernels: &Kernels, ty: TensorType, x: Activations<'_>) -> Spread {
+    let mut spread = Spread::default();
+    for mut part in spread.parts(kernels, ty, K, TOKENS) {
+        kernels.spread(ty, x, &mut part);
+    }
+    spread
 }
 
 /// Activations to int8.
@@ -114,17 +135,20 @@ fn quantize_q8(bencher: Bencher<'_, '_>, Case(kernels, n): &Case<usize>) {
     elementwise(bencher, *n).bench_local(|| q8.quantize(kernels, black_box(&x), *n));
 }
 
-/// Values of attention, a head wide.
-#[divan::bench(args = cases([TensorType::F16, TensorType::BF16, TensorType::F32]))]
-fn axpy(bencher: Bencher<'_, '_>, Case(kernels, ty): &Case<TensorType>) {
-    const N: usize = 64;
-    let mut x = vec![0; N * ty.block_bytes()];
-    encode(*ty, &numbers(N), &mut x);
-    let mut y = vec![0.0; N];
-    bencher
-        .counter(ItemsCount::new(N))
-        .counter(BytesCount::new(x.len()))
-        .bench_local(|| (kernels.axpy)(*ty, black_box(0.5), black_box(&x), &mut y));
+/// One panel of values for a group of query heads.
+#[divan::bench(args = cases([TensorType::F16, TensorType::F32]))]
+fn attention_multiply(bencher: Bencher<'_, '_>, Case(kernels, ty): &Case<TensorType>) {
+    const HEADS: usize = 4;
+    let mut panel = vec![0; KEY_BLOCK * PANEL * ty.block_bytes()];
+    encode(*ty, &numbers(KEY_BLOCK * PANEL), &mut panel);
+    let a = numbers(HEADS * KEY_BLOCK);
+    let mut out = vec![0.0; HEADS * PANEL];
+    let macs = ItemsCount::new(HEADS * KEY_BLOCK * PANEL);
+    bencher.counter(macs).counter(BytesCount::new(panel.len())).bench_local(|| {
+        let a = Rows { data: &a, stride: KEY_BLOCK };
+        let out = RowsMut { data: &mut out, stride: PANEL };
+        (kernels.attention.multiply)(*ty, black_box(&panel), HEADS, a, out);
+    });
 }
 
 #[divan::bench(args = cases([K]))]
@@ -143,9 +167,13 @@ fn silu_mul(bencher: Bencher<'_, '_>, Case(kernels, n): &Case<usize>) {
         .bench_local_refs(|gate| (kernels.silu_mul)(gate, &up));
 }
 
-#[divan::bench(args = cases([K]))]
-fn softmax(bencher: Bencher<'_, '_>, Case(kernels, n): &Case<usize>) {
-    elementwise(bencher, *n).with_inputs(|| numbers(*n)).bench_local_refs(|x| (kernels.softmax)(x));
+/// One step of the online softmax.
+#[divan::bench(args = cases([KEY_BLOCK]))]
+fn attention_softmax(bencher: Bencher<'_, '_>, Case(kernels, n): &Case<usize>) {
+    elementwise(bencher, *n).with_inputs(|| numbers(*n)).bench_local_refs(|x| {
+        let (mut max, mut sum) = (f32::NEG_INFINITY, 0.0);
+        (kernels.attention.softmax)(x, &mut max, &mut sum)
+    });
 }
 
 /// Counts a kernel over `n` floats.

@@ -3,12 +3,16 @@
 //! the kernel, the type of its weights, and how many multiply-adds (or elements) a call takes.
 
 use brooklet_kernels::format::encode;
-use brooklet_kernels::{Activations, Kernels, Q8Buffer, TensorType, all, tiles};
+use brooklet_kernels::{
+    Activations, KEY_BLOCK, Kernels, PANEL, Panel, Q8Buffer, Rows, RowsMut, Spread, TensorType, all, tiles,
+};
 
 /// Weight rows, tokens, and the length of a row: enough that what happens once a call does not show.
 const ROWS: usize = 64;
-const TOKENS: usize = 12;
+const TOKENS: usize = 48;
 const K: usize = 1024;
+/// Query heads that share keys and values.
+const HEADS: usize = 4;
 
 fn main() {
     // Scalar code is the specification, and as fast as it happens to be.
@@ -47,8 +51,14 @@ fn products(kernels: &Kernels, ty: TensorType) {
         if tokens == 1 {
             count(kernels, name, ty.name(), items, || kernels.matvec(ty, &w, K, x, &mut out));
         } else {
-            let mut tiles = tiles(&mut out, ROWS, ROWS);
-            count(kernels, name, ty.name(), items, || kernels.matmul(ty, &w, K, x, &mut tiles[0]));
+            let mut spread = Spread::default();
+            for mut part in spread.parts(kernels, ty, K, tokens) {
+                kernels.spread(ty, x, &mut part);
+            }
+            let (mut tiles, mut panel) = (tiles(&mut out, ROWS, ROWS), Panel::default());
+            count(kernels, name, ty.name(), items, || {
+                kernels.matmul(ty, &w, K, (x, &spread), &mut tiles[0], &mut panel);
+            });
         }
     }
 }
@@ -60,11 +70,20 @@ fn elementwise(kernels: &Kernels) {
     count(kernels, "quantize_q8", "F32", K, || q8.quantize(kernels, &x, K));
     count(kernels, "rms_norm", "F32", K, || (kernels.rms_norm)(&x, &w, 1e-5, &mut out));
     count(kernels, "silu_mul", "F32", K, || (kernels.silu_mul)(&mut out, &w));
-    count(kernels, "softmax", "F32", K, || (kernels.softmax)(&mut out));
+    let mut scores = numbers(KEY_BLOCK);
+    let (mut max, mut sum) = (f32::NEG_INFINITY, 0.0);
+    count(kernels, "softmax", "F32", KEY_BLOCK, || {
+        (kernels.attention.softmax)(&mut scores, &mut max, &mut sum);
+    });
     for ty in [TensorType::F16, TensorType::F32] {
-        let mut stored = vec![0; K * ty.block_bytes()];
-        encode(ty, &x, &mut stored);
-        count(kernels, "axpy", ty.name(), K, || (kernels.axpy)(ty, 0.5, &stored, &mut out));
+        let mut panel = vec![0; KEY_BLOCK * PANEL * ty.block_bytes()];
+        encode(ty, &numbers(KEY_BLOCK * PANEL), &mut panel);
+        let a = numbers(HEADS * KEY_BLOCK);
+        let mut out = vec![0.0; HEADS * PANEL];
+        count(kernels, "attention", ty.name(), HEADS * KEY_BLOCK * PANEL, || {
+            let (a, out) = (Rows { data: &a, stride: KEY_BLOCK }, RowsMut { data: &mut out, stride: PANEL });
+            (kernels.attention.multiply)(ty, &panel, HEADS, a, out);
+        });
     }
 }
 

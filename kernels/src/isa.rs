@@ -1,7 +1,9 @@
 //! The list of kernel sets: one list serves dispatch, tests and benches.
 
+use crate::attention::AttentionKernels;
 use crate::format::TensorType;
-use crate::q8::Q8Row;
+use crate::gemm::Gemm;
+use crate::q8::{Q8Row, Q8x256};
 
 /// How a tensor type multiplies: against float or against quantized activations.
 #[derive(Clone, Copy)]
@@ -11,6 +13,10 @@ pub enum VecDot {
     /// Σ w·x for block-quantized weights. `w` holds `x.qs.len()` elements.
     Q8(fn(w: &[u8], x: Q8Row<'_>) -> f32),
 }
+
+/// The products of `out.len()` rows of block-quantized weights, one after the other in `w`, with one row of
+/// activations ([`Q8Buffer::lone_row`](crate::Q8Buffer::lone_row)). A product does not depend on the rows around it.
+pub type Gemv = fn(w: &[u8], x: &[Q8x256], out: &mut [f32]);
 
 /// The type of [`Kernels::quantize_q8`].
 pub type QuantizeQ8 = fn(x: &[f32], qs: &mut [i8], d: &mut [f32], sums: &mut [i16]);
@@ -23,14 +29,17 @@ pub struct Kernels {
     pub quantize_q8: QuantizeQ8,
     /// The dot product of a weight row of this type with an activation row.
     pub vec_dot: fn(TensorType) -> VecDot,
-    /// `y += a · x` with `x` stored as F32, F16 or BF16 (`y.len()` elements); panics on others.
-    pub axpy: fn(ty: TensorType, a: f32, x: &[u8], y: &mut [f32]),
+    /// Many weight rows of this type with one activation row, where the set has something faster than
+    /// [`Kernels::vec_dot`] on each.
+    pub gemv: fn(TensorType) -> Option<Gemv>,
+    /// The micro-kernel for many tokens; without one they are multiplied one at a time.
+    pub gemm: Option<fn(TensorType) -> Gemm>,
     /// `out = x · rsqrt(mean(x²) + eps) · w`, all of one length.
     pub rms_norm: fn(x: &[f32], w: &[f32], eps: f32, out: &mut [f32]),
     /// `gate = silu(gate) · up`.
     pub silu_mul: fn(gate: &mut [f32], up: &[f32]),
-    /// Softmax in place.
-    pub softmax: fn(x: &mut [f32]),
+    /// Attention.
+    pub attention: AttentionKernels,
 }
 
 /// `BROOKLET_ISA` names a set that this processor does not run.

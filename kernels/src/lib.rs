@@ -7,17 +7,25 @@
 //!
 //! This crate depends on nothing else of brooklet, and holds almost all of its `unsafe` code.
 
+mod attention;
 pub mod format;
+mod gemm;
 mod isa;
+mod kv;
 mod matmul;
 mod portable;
 pub mod probe;
 pub mod q8;
 mod scalar;
+mod team;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
+pub use attention::{AttentionKernels, Rows, RowsMut};
 pub use format::TensorType;
-pub use isa::{Kernels, QuantizeQ8, UnknownIsa, VecDot, active, all};
+pub use gemm::{Gemm, Panel, Spread, SpreadPart};
+pub use isa::{Gemv, Kernels, QuantizeQ8, UnknownIsa, VecDot, active, all};
+pub use kv::{KEY_BLOCK, KvLayout, PANEL};
 pub use matmul::{Activations, OutTile, tiles};
-pub use q8::{Q8Buffer, Q8Row};
+pub use q8::{Q8Buffer, Q8Part, Q8Row, Q8x256};
+pub use team::Team;

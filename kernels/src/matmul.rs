@@ -1,12 +1,13 @@
 //! Products of a weight matrix with one or many rows of activations.
 //!
-//! A product of one weight row and one token is always [`Kernels::vec_dot`] of the two, so that neither the
-//! split of a prompt nor the number of threads changes a bit of the result.
+//! Each result is computed from its weight row and its token alone, so that the number of threads changes no bit of it.
+//! [`Kernels::matvec`] may add in another order than [`Kernels::matmul`].
 
 use std::marker::PhantomData;
 use std::ops::Range;
 
 use crate::format::TensorType;
+use crate::gemm::{Panel, Spread, SpreadPart};
 use crate::isa::{Kernels, VecDot};
 use crate::q8::Q8Buffer;
 
@@ -73,6 +74,16 @@ impl OutTile<'_> {
         self.n_tokens
     }
 
+    /// The result of token `t` for the tile's first row; those of the others follow it, that of the next token lies
+    /// [`OutTile::stride`] further.
+    pub(crate) fn column(&mut self, t: usize) -> *mut f32 {
+        self.token_mut(t).as_mut_ptr()
+    }
+
+    pub(crate) fn stride(&self) -> usize {
+        self.n_rows
+    }
+
     /// The results of token `t` for the rows of the tile.
     ///
     /// # Panics
@@ -90,16 +101,37 @@ impl OutTile<'_> {
 }
 
 impl Kernels {
+    /// Broadcasts the activations that `part` is for.
+    ///
+    /// # Panics
+    /// If `x` is not of the kind that `ty` multiplies with, or of another shape than [`Spread::parts`] was told.
+    pub fn spread(&self, ty: TensorType, x: Activations<'_>, part: &mut SpreadPart<'_>) {
+        if let Some(gemm) = self.gemm {
+            part.fill(&gemm(ty), x);
+        }
+    }
+
     /// Fills `tile` with the products of its weight rows and every token.
     ///
     /// `w` holds the tile's rows only, `tile.rows().len()` rows of `k` elements of type `ty`; `x` as many
-    /// tokens as the tile.
+    /// tokens as the tile, spread for `ty` in `spread`.
     ///
     /// # Panics
     /// If a shape does not fit, or `x` is not of the kind that `ty` multiplies with.
-    pub fn matmul(&self, ty: TensorType, w: &[u8], k: usize, x: Activations<'_>, tile: &mut OutTile<'_>) {
+    pub fn matmul(
+        &self,
+        ty: TensorType,
+        w: &[u8],
+        k: usize,
+        (x, spread): (Activations<'_>, &Spread),
+        tile: &mut OutTile<'_>,
+        panel: &mut Panel,
+    ) {
         let n_tokens = tile.n_tokens;
         let row_bytes = check(ty, w, tile.rows.len(), k, x, n_tokens);
+        if let Some(gemm) = self.gemm {
+            return gemm(ty).matmul(ty, w, k, spread, tile, panel);
+        }
         let token_bytes = if ty.is_quantized() { k + k / 4 } else { 4 * k };
         let block = (TOKEN_BLOCK_BYTES / token_bytes.max(1)).max(1);
         for start in (0..n_tokens).step_by(block) {
@@ -117,6 +149,9 @@ impl Kernels {
     /// As [`Kernels::matmul`].
     pub fn matvec(&self, ty: TensorType, w: &[u8], k: usize, x: Activations<'_>, out: &mut [f32]) {
         let row_bytes = check(ty, w, out.len(), k, x, 1);
+        if let (Some(gemv), Activations::Q8(x)) = ((self.gemv)(ty), x) {
+            return gemv(w, x.lone_row(), out);
+        }
         for (out, w) in out.iter_mut().zip(w.chunks_exact(row_bytes)) {
             *out = self.dot(ty, w, k, x, 0);
         }

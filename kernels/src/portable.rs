@@ -3,6 +3,8 @@
 //! Blocks are laid open by the same code as in the scalar set, which the compiler vectorizes; products and sums
 //! go through `wide`.
 
+mod attention;
+
 use wide::{f32x8, i8x16, i16x16, i32x8};
 
 use crate::format::TensorType::{self, *};
@@ -12,8 +14,16 @@ use crate::isa::{Kernels, VecDot};
 use crate::q8::{Q8_BLOCK, Q8_SUM, Q8Row, block_scale};
 
 /// The portable set.
-pub(crate) static KERNELS: Kernels =
-    Kernels { name: "portable", quantize_q8, vec_dot, axpy, rms_norm, silu_mul, softmax };
+pub(crate) static KERNELS: Kernels = Kernels {
+    name: "portable",
+    quantize_q8,
+    vec_dot,
+    gemm: None,
+    gemv: |_| None,
+    rms_norm,
+    silu_mul,
+    attention: attention::KERNELS,
+};
 
 fn vec_dot(ty: TensorType) -> VecDot {
     match ty {
@@ -102,27 +112,6 @@ fn dot_float<const N: usize>(w: &[u8], x: &[f32], load: impl Fn([u8; N]) -> f32)
     (sums[0] + sums[1]).reduce_add() + tail
 }
 
-fn axpy(ty: TensorType, a: f32, x: &[u8], y: &mut [f32]) {
-    match ty {
-        F32 => axpy_float(a, x, y, f32::from_le_bytes),
-        F16 => axpy_float(a, x, y, float::f16_to_f32),
-        BF16 => axpy_float(a, x, y, float::bf16_to_f32),
-        _ => panic!("axpy takes F32, F16 or BF16, not {ty}"),
-    }
-}
-
-fn axpy_float<const N: usize>(a: f32, x: &[u8], y: &mut [f32], load: impl Fn([u8; N]) -> f32) {
-    let x = x.as_chunks::<N>().0;
-    assert_eq!(x.len(), y.len());
-    let ((x, x_rest), (y, y_rest)) = (x.as_chunks::<8>(), y.as_chunks_mut::<8>());
-    for (x, y) in x.iter().zip(y) {
-        *y = f32x8::new(x.map(&load)).mul_add(f32x8::splat(a), f32x8::new(*y)).to_array();
-    }
-    for (&x, y) in x_rest.iter().zip(y_rest) {
-        *y += a * load(x);
-    }
-}
-
 fn rms_norm(x: &[f32], w: &[f32], eps: f32, out: &mut [f32]) {
     assert!(x.len() == w.len() && x.len() == out.len());
     let squares = sum_f64(x, |v| v * v);
@@ -149,21 +138,6 @@ fn silu_mul(gate: &mut [f32], up: &[f32]) {
     }
     let last = eight(pad(gate_rest, 0.0), pad(up_rest, 0.0));
     gate_rest.copy_from_slice(&last[..gate_rest.len()]);
-}
-
-fn softmax(x: &mut [f32]) {
-    let max = x.iter().fold(f32::NEG_INFINITY, |max, &v| if v > max { v } else { max });
-    let exp = |x: [f32; 8]| (f32x8::new(x) - f32x8::splat(max)).exp().to_array();
-    let (eights, rest) = x.as_chunks_mut::<8>();
-    for x in eights {
-        *x = exp(*x);
-    }
-    let last = exp(pad(rest, f32::NEG_INFINITY));
-    rest.copy_from_slice(&last[..rest.len()]);
-    let scale = (1.0 / sum_f64(x, |v| v)) as f32;
-    for v in x {
-        *v *= scale;
-    }
 }
 
 /// Σ f(x) in eight partial sums.

@@ -16,6 +16,60 @@ pub struct Q8Row<'a> {
     pub sums: &'a [i16],
 }
 
+impl Q8Row<'_> {
+    /// The `len` activations from `start` on, both multiples of 32.
+    pub(crate) fn range(self, start: usize, len: usize) -> Self {
+        let part = |unit: usize| start / unit..(start + len) / unit;
+        Q8Row { qs: &self.qs[part(1)], d: &self.d[part(Q8_BLOCK)], sums: &self.sums[part(Q8_SUM)] }
+    }
+}
+
+/// 256 activations of a lone row, laid out for the kernels that multiply many weight rows with it.
+///
+/// A row that is no multiple of 256 is filled up with zeros.
+#[derive(Clone, Debug)]
+#[repr(C, align(32))]
+pub struct Q8x256 {
+    /// As [`Q8Row::qs`].
+    pub qs: [[i8; 32]; 8],
+    /// The same integers for weights that keep elements i and i + 16 in one byte: entry 2 i has the first halves
+    /// of blocks i and i + 4, entry 2 i + 1 the second halves.
+    pub paired: [[i8; 32]; 8],
+    /// As [`Q8Row::d`].
+    pub d: [f32; 8],
+    /// `d` · Σ `qs`, a block.
+    pub offset: [f32; 8],
+    /// As [`Q8Row::sums`].
+    pub sums: [i16; 16],
+}
+
+impl Q8x256 {
+    const ZERO: Q8x256 =
+        Q8x256 { qs: [[0; 32]; 8], paired: [[0; 32]; 8], d: [0.0; 8], offset: [0.0; 8], sums: [0; 16] };
+
+    /// A row's activations, 256 at a time.
+    pub fn chunks(row: Q8Row<'_>) -> impl Iterator<Item = Q8x256> {
+        let k = row.qs.len();
+        (0..k).step_by(256).map(move |start| Q8x256::new(row.range(start, 256.min(k - start))))
+    }
+
+    /// At most 256 activations.
+    fn new(row: Q8Row<'_>) -> Q8x256 {
+        let mut x = Q8x256::ZERO;
+        x.qs.as_flattened_mut()[..row.qs.len()].copy_from_slice(row.qs);
+        x.d[..row.d.len()].copy_from_slice(row.d);
+        x.sums[..row.sums.len()].copy_from_slice(row.sums);
+        for i in 0..8 {
+            let (first, second) = x.qs[i].split_at(16);
+            let half = i / 4 * 16..i / 4 * 16 + 16;
+            x.paired[i % 4 * 2][half.clone()].copy_from_slice(first);
+            x.paired[i % 4 * 2 + 1][half].copy_from_slice(second);
+            x.offset[i] = x.d[i] * f32::from(x.sums[2 * i] + x.sums[2 * i + 1]);
+        }
+        x
+    }
+}
+
 /// Storage for up to `rows` quantized rows of up to `k` activations, allocated once.
 #[derive(Clone, Debug, Default)]
 pub struct Q8Buffer {
@@ -24,6 +78,8 @@ pub struct Q8Buffer {
     qs: Vec<i8>,
     d: Vec<f32>,
     sums: Vec<i16>,
+    /// The row in another form, if it is the only one.
+    lone: Vec<Q8x256>,
 }
 
 impl Q8Buffer {
@@ -35,7 +91,13 @@ impl Q8Buffer {
             qs: vec![0; elements],
             d: vec![0.0; elements / Q8_BLOCK],
             sums: vec![0; elements / Q8_SUM],
+            lone: Vec::new(),
         }
+    }
+
+    /// Makes room for a lone row of `k` activations, so that quantizing one does not allocate.
+    pub fn reserve_lone(&mut self, k: usize) {
+        self.lone.reserve(k.div_ceil(256).saturating_sub(self.lone.len()));
     }
 
     /// Quantizes `x`, `x.len() / k` rows of `k` activations, with `kernels`.
@@ -43,16 +105,46 @@ impl Q8Buffer {
     /// # Panics
     /// If `k` is no multiple of 32, `x` no multiple of `k`, or the buffer too small.
     pub fn quantize(&mut self, kernels: &crate::Kernels, x: &[f32], k: usize) {
-        assert!(k.is_multiple_of(Q8_BLOCK) && x.len().is_multiple_of(k));
+        self.whole(x.len(), k).quantize(kernels, x);
+        if self.rows == 1 {
+            let mut lone = std::mem::take(&mut self.lone);
+            lone.extend(Q8x256::chunks(self.row(0)));
+            self.lone = lone;
+        }
+    }
+
+    /// The row of the last [`Q8Buffer::quantize`] if there was one only, else nothing.
+    pub fn lone_row(&self) -> &[Q8x256] {
+        &self.lone
+    }
+
+    /// Parts of so many rows each, the last maybe of fewer, to be filled with the quantized rows of `rows · k`
+    /// activations, side by side.
+    ///
+    /// # Panics
+    /// As [`Q8Buffer::quantize`].
+    pub fn parts(&mut self, rows: usize, k: usize, rows_a_part: usize) -> Vec<Q8Part<'_>> {
+        let mut rest = self.whole(rows * k, k);
+        let mut parts = Vec::with_capacity(rows.div_ceil(rows_a_part));
+        while !rest.qs.is_empty() {
+            let len = rest.qs.len().min(rows_a_part * k);
+            let (part, after) = rest.split(len);
+            parts.push(part);
+            rest = after;
+        }
+        parts
+    }
+
+    fn whole(&mut self, elements: usize, k: usize) -> Q8Part<'_> {
+        assert!(k.is_multiple_of(Q8_BLOCK) && elements.is_multiple_of(k));
         self.k = k;
-        self.rows = x.len() / k;
-        let n = x.len();
-        (kernels.quantize_q8)(
-            x,
-            &mut self.qs[..n],
-            &mut self.d[..n / Q8_BLOCK],
-            &mut self.sums[..n / Q8_SUM],
-        );
+        self.rows = elements / k;
+        self.lone.clear();
+        Q8Part {
+            qs: &mut self.qs[..elements],
+            d: &mut self.d[..elements / Q8_BLOCK],
+            sums: &mut self.sums[..elements / Q8_SUM],
+        }
     }
 
     /// Rows of the last [`Q8Buffer::quantize`].
@@ -74,6 +166,27 @@ impl Q8Buffer {
             d: &self.d[r * k / Q8_BLOCK..(r + 1) * k / Q8_BLOCK],
             sums: &self.sums[r * k / Q8_SUM..(r + 1) * k / Q8_SUM],
         }
+    }
+}
+
+/// Some rows of a [`Q8Buffer`] to be filled.
+pub struct Q8Part<'a> {
+    qs: &'a mut [i8],
+    d: &'a mut [f32],
+    sums: &'a mut [i16],
+}
+
+impl<'a> Q8Part<'a> {
+    /// Quantizes `x`, as many activations as the part has.
+    pub fn quantize(&mut self, kernels: &crate::Kernels, x: &[f32]) {
+        (kernels.quantize_q8)(x, self.qs, self.d, self.sums);
+    }
+
+    fn split(self, at: usize) -> (Self, Self) {
+        let (qs, rest_qs) = self.qs.split_at_mut(at);
+        let (d, rest_d) = self.d.split_at_mut(at / Q8_BLOCK);
+        let (sums, rest_sums) = self.sums.split_at_mut(at / Q8_SUM);
+        (Q8Part { qs, d, sums }, Q8Part { qs: rest_qs, d: rest_d, sums: rest_sums })
     }
 }
 

@@ -1,63 +1,311 @@
 //! Grouped-query attention over keys and values as they are stored.
+//!
+//! Keys are taken in blocks with an online softmax: a running maximum, the sum of the exponentials less it, and the
+//! values' sum so weighted. A long context is cut into pieces, each with a softmax of its own, that are put together
+//! in order. Blocks and pieces begin at fixed positions, and the kernels treat every query by itself, so that a
+//! result depends on a query's position and past alone: not on the queries beside it, nor on the threads.
 
-use super::state::KvLayer;
-use brooklet_kernels::{Kernels, VecDot};
+use super::kv::{KvLayer, PIECE};
+use super::parallel::for_each_chunk;
+use brooklet_kernels::{KEY_BLOCK, Kernels, KvLayout, OutTile, PANEL, Rows, RowsMut, TensorType, tiles};
+use rayon::prelude::*;
+use std::ops::Range;
 
-/// Keys taken together by the online softmax.
-const KEY_BLOCK: usize = 64;
+/// Queries that go over the keys together in prefill: a multiple of the three that the kernels multiply at once,
+/// and enough to make up for the conversion of a block to floats.
+const TILE_ROWS: usize = 48;
+/// Queries up to which keys and values are rather converted for each few of them than stored as floats in between.
+const DIRECT_ROWS: usize = 6;
+/// Rows of a panel converted to floats at once.
+const PANEL_ROWS: usize = 64;
 
-/// What a query head group needs to know of its layer.
-pub struct Heads<'a> {
+/// Floats of a partial result a query: the weighted sum of values, the maximum and the sum of weights.
+pub fn partial_len(head_dim: usize) -> usize {
+    head_dim.next_multiple_of(PANEL) + 2
+}
+
+/// Floats of all partial results of one token that sees `context` positions.
+pub fn partials_len(num_heads: usize, head_dim: usize, context: usize) -> usize {
+    context.div_ceil(PIECE) * num_heads * partial_len(head_dim)
+}
+
+/// A layer's attention.
+pub struct Attend<'a> {
     pub kernels: &'a Kernels,
     pub kv: &'a KvLayer,
-    pub head_dim: usize,
+    /// Query heads a key/value head.
+    pub group: usize,
     pub sliding_window: Option<usize>,
 }
 
-impl Heads<'_> {
-    /// One key/value head and the query heads that share it, at position `pos`: `q` and `out` are
-    /// `group × head_dim`, `q` already scaled by 1/√head_dim.
-    ///
-    /// Keys are taken in blocks at fixed positions, with a running maximum and sum (online softmax), so
-    /// the result depends on the position alone, not on how the prompt was split.
-    pub fn attend(&self, pos: usize, kv_head: usize, q: &[f32], out: &mut [f32]) {
-        let d = self.head_dim;
-        let ty = self.kv.ty;
-        let bytes = d * ty.block_bytes();
-        let VecDot::Float(dot) = (self.kernels.vec_dot)(ty) else {
-            unreachable!("keys are stored as floats: Session::new refuses other types")
-        };
-        let row = |j: usize| {
-            let start = j * self.kv.row_bytes + kv_head * bytes;
-            start..start + bytes
-        };
-        let first = self.sliding_window.map_or(0, |w| (pos + 1).saturating_sub(w));
-        for (q, out) in q.chunks_exact(d).zip(out.chunks_exact_mut(d)) {
-            let (mut max, mut sum) = (f32::NEG_INFINITY, 0.0);
-            let mut scores = [0f32; KEY_BLOCK];
-            out.fill(0.0);
-            let mut start = first;
-            while start <= pos {
-                let end = (start / KEY_BLOCK * KEY_BLOCK + KEY_BLOCK).min(pos + 1);
-                let scores = &mut scores[..end - start];
-                for (s, j) in scores.iter_mut().zip(start..) {
-                    *s = dot(&self.kv.k[row(j)], q);
+impl Attend<'_> {
+    /// `out = softmax(q·k) v` for tokens at positions `first..`; `q` and `out` are `n × num_heads·head_dim`, `q` scaled
+    /// by 1/√head_dim. `partials` is room for [`partials_len`] floats.
+    pub fn attend(&self, first: usize, q: &[f32], out: &mut [f32], partials: &mut [f32]) {
+        let row = self.kv.num_kv_heads() * self.group * self.layout().head_dim();
+        if out.len() == row { self.decode(first, q, out, partials) } else { self.prefill(first, q, out, row) }
+    }
+
+    /// One token: every head and piece is a task.
+    fn decode(&self, pos: usize, q: &[f32], out: &mut [f32], partials: &mut [f32]) {
+        let d = self.layout().head_dim();
+        let num_kv_heads = self.kv.num_kv_heads();
+        let pieces = self.pieces(pos, pos);
+        let task = self.group * partial_len(d);
+        let partials = &mut partials[..pieces.len() * num_kv_heads * task];
+        for_each_chunk(partials, task, |i, partial| {
+            let (piece, head) = (pieces.start + i / num_kv_heads, i % num_kv_heads);
+            let q = &q[head * self.group * d..][..self.group * d];
+            self.piece(piece, head, pos, q, partial);
+        });
+        let (total, rest) = partials.split_at_mut(num_kv_heads * task);
+        for piece in rest.chunks_exact(num_kv_heads * task) {
+            merge(total, piece, d);
+        }
+        finish(total, d, out.chunks_exact_mut(d));
+    }
+
+    /// Many tokens: every head and every few tokens are a task.
+    fn prefill(&self, first: usize, q: &[f32], out: &mut [f32], row: usize) {
+        let tokens = (TILE_ROWS / self.group).max(1);
+        let width = self.group * self.layout().head_dim();
+        let mut tasks: Vec<(usize, OutTile<'_>)> = Vec::new();
+        for (i, out) in out.chunks_mut(tokens * row).enumerate() {
+            tasks.extend(tiles(out, row, width).into_iter().map(|tile| (i * tokens, tile)));
+        }
+        // Later tokens have more keys: theirs go first, so that no long task is left to the end.
+        tasks.par_iter_mut().rev().with_max_len(1).for_each_init(
+            TileScratch::default,
+            |scratch, (t, tile)| {
+                self.tile(first + *t, &q[*t * row..], row, tile, scratch);
+            },
+        );
+    }
+
+    /// One key/value head's queries of the tokens of `out`; `q` starts with the first of these tokens.
+    fn tile(&self, first: usize, q: &[f32], row: usize, out: &mut OutTile<'_>, scratch: &mut TileScratch) {
+        let d = self.layout().head_dim();
+        let TileScratch { q: tile_q, total, partial } = scratch;
+        tile_q.clear();
+        for q in q.chunks(row).take(out.n_tokens()) {
+            tile_q.extend_from_slice(&q[out.rows()]);
+        }
+        let head = out.rows().start / (self.group * d);
+        let pieces = self.pieces(first, first + out.n_tokens() - 1);
+        let len = tile_q.len() / d * partial_len(d);
+        total.resize(len, 0.0);
+        partial.resize(len, 0.0);
+        self.piece(pieces.start, head, first, tile_q, total);
+        for piece in pieces.skip(1) {
+            self.piece(piece, head, first, tile_q, partial);
+            merge(total, partial, d);
+        }
+        for (t, total) in total.chunks_exact(self.group * partial_len(d)).enumerate() {
+            finish(total, d, out.token_mut(t).chunks_exact_mut(d));
+        }
+    }
+
+    /// The pieces that queries at positions `first` to `last` see.
+    fn pieces(&self, first: usize, last: usize) -> Range<usize> {
+        self.window_start(first) / PIECE..last / PIECE + 1
+    }
+
+    /// The first key that a query at `pos` sees.
+    fn window_start(&self, pos: usize) -> usize {
+        self.sliding_window.map_or(0, |w| (pos + 1).saturating_sub(w))
+    }
+
+    /// The keys of a block that a query at `pos` sees, counted from the block's first position.
+    fn visible(&self, pos: usize, block: usize) -> Range<usize> {
+        let start = block * KEY_BLOCK;
+        let end = (pos + 1).saturating_sub(start).min(KEY_BLOCK);
+        self.window_start(pos).saturating_sub(start).min(end)..end
+    }
+
+    /// The queries `q` (`group` for each token from position `first` on) over the keys of one piece. `partial` gets
+    /// the results, [`partial_len`] a query; where a query sees nothing, sums are 0.
+    fn piece(&self, piece: usize, head: usize, first: usize, q: &[f32], partial: &mut [f32]) {
+        match q.len() / self.layout().head_dim() {
+            ..=DIRECT_ROWS => self.blocks::<DIRECT_ROWS>(piece, head, first, q, partial),
+            ..=TILE_ROWS => self.blocks::<TILE_ROWS>(piece, head, first, q, partial),
+            _ => {
+                // A token with so many heads is no tile of several tokens: any part of its heads will do.
+                let d = self.layout().head_dim();
+                let partials = partial.chunks_mut(TILE_ROWS * partial_len(d));
+                for (q, partial) in q.chunks(TILE_ROWS * d).zip(partials) {
+                    let part = Attend { group: q.len() / d, ..*self };
+                    part.blocks::<TILE_ROWS>(piece, head, first, q, partial);
                 }
-                let block_max = scores.iter().copied().fold(max, f32::max);
-                if block_max > max {
-                    let shrink = (max - block_max).exp();
-                    sum *= shrink;
-                    out.iter_mut().for_each(|o| *o *= shrink);
-                    max = block_max;
-                }
-                for (s, j) in scores.iter().zip(start..) {
-                    let p = (s - max).exp();
-                    sum += p;
-                    (self.kernels.axpy)(ty, p, &self.kv.v[row(j)], out);
-                }
-                start = end;
             }
-            out.iter_mut().for_each(|o| *o /= sum);
+        }
+    }
+
+    /// As [`Attend::piece`], for up to `ROWS` queries.
+    fn blocks<const ROWS: usize>(
+        &self,
+        piece: usize,
+        head: usize,
+        first: usize,
+        q: &[f32],
+        partial: &mut [f32],
+    ) {
+        let d = self.layout().head_dim();
+        let stride = partial_len(d);
+        let tokens = q.len() / d / self.group;
+        for row in partial.chunks_exact_mut(stride) {
+            row.fill(0.0);
+            row[stride - 2] = f32::NEG_INFINITY;
+        }
+        let mut scores = [[0.0; KEY_BLOCK]; ROWS];
+        let mut scratch = [[0.0; PANEL]; PANEL_ROWS];
+        let last = first + tokens - 1;
+        let start = self.window_start(first).max(piece * PIECE);
+        for block in start / KEY_BLOCK..(last / KEY_BLOCK + 1).min((piece + 1) * (PIECE / KEY_BLOCK)) {
+            let memory = self.kv.block(head, block);
+            // The runs of tokens that see the same of the block's keys; all but the diagonal are one run.
+            let runs = || {
+                let mut t = 0;
+                std::iter::from_fn(move || {
+                    while t < tokens {
+                        let (from, keys) = (t, self.visible(first + t, block));
+                        t += 1;
+                        while t < tokens && self.visible(first + t, block) == keys {
+                            t += 1;
+                        }
+                        if !keys.is_empty() {
+                            return Some((from * self.group..t * self.group, keys));
+                        }
+                    }
+                    None
+                })
+            };
+            let Some((seeing, _)) = runs().reduce(|a, b| (a.0.start..b.0.end, b.1)) else { continue };
+            self.scores(
+                memory,
+                last - block * KEY_BLOCK,
+                &q[seeing.start * d..seeing.end * d],
+                &mut scores[seeing],
+                &mut scratch,
+            );
+            for (rows, keys) in runs() {
+                for r in rows {
+                    let (out, softmax) = partial[r * stride..(r + 1) * stride].split_at_mut(stride - 2);
+                    let [max, sum] = softmax else { unreachable!("two floats") };
+                    let shrink = (self.kernels.attention.softmax)(&mut scores[r][keys.clone()], max, sum);
+                    if shrink != 1.0 {
+                        out.iter_mut().for_each(|o| *o *= shrink);
+                    }
+                }
+            }
+            for c in 0..self.layout().padded_dim() / PANEL {
+                let panel = self.layout().values(memory, c);
+                let (ty, panel) = match self.direct(q.len() / d) {
+                    true => (self.layout().ty(), panel),
+                    false => {
+                        (self.kernels.attention.decode_values)(
+                            self.layout().ty(),
+                            panel,
+                            scratch.as_flattened_mut(),
+                        );
+                        (TensorType::F32, bytemuck::cast_slice(&scratch))
+                    }
+                };
+                let row = PANEL * ty.block_bytes();
+                for (rows, keys) in runs() {
+                    let weights = Rows {
+                        data: &scores.as_flattened()[rows.start * KEY_BLOCK + keys.start..],
+                        stride: KEY_BLOCK,
+                    };
+                    let out = RowsMut { data: &mut partial[rows.start * stride + c * PANEL..], stride };
+                    let panel = &panel[keys.start * row..keys.end * row];
+                    (self.kernels.attention.multiply)(ty, panel, rows.len(), weights, out);
+                }
+            }
+        }
+    }
+
+    /// The products of queries with the keys of a block, as far as the panel with the key `last`.
+    fn scores(
+        &self,
+        block: &[u8],
+        last: usize,
+        q: &[f32],
+        scores: &mut [[f32; KEY_BLOCK]],
+        scratch: &mut [[f32; PANEL]; PANEL_ROWS],
+    ) {
+        let d = self.layout().head_dim();
+        let rows = scores.len();
+        let scores = scores.as_flattened_mut();
+        scores.fill(0.0);
+        for p in 0..(last / PANEL + 1).min(KEY_BLOCK / PANEL) {
+            let panel = self.layout().keys(block, p);
+            let ty = self.layout().ty();
+            let mut multiply = |ty: TensorType, panel: &[u8], i: usize| {
+                let out = RowsMut { data: &mut scores[p * PANEL..], stride: KEY_BLOCK };
+                (self.kernels.attention.multiply)(ty, panel, rows, Rows { data: &q[i..], stride: d }, out);
+            };
+            if self.direct(rows) {
+                multiply(ty, &panel[..d * PANEL * ty.block_bytes()], 0);
+                continue;
+            }
+            let bytes = ty.bytes_for(PANEL_ROWS * PANEL).expect("whole blocks");
+            for (i, panel) in (0..d).step_by(PANEL_ROWS).zip(panel.chunks(bytes)) {
+                let n = panel.len() / ty.bytes_for(PANEL).expect("whole blocks");
+                (self.kernels.attention.decode_keys)(ty, panel, scratch[..n].as_flattened_mut());
+                multiply(TensorType::F32, bytemuck::cast_slice(&scratch[..n.min(d - i)]), i);
+            }
+        }
+    }
+
+    /// Whether keys and values are multiplied from as they are by so many queries. Either way gives the same bits.
+    fn direct(&self, rows: usize) -> bool {
+        match self.layout().ty() {
+            TensorType::F32 => true,
+            TensorType::F16 => rows <= DIRECT_ROWS,
+            _ => false,
+        }
+    }
+
+    fn layout(&self) -> KvLayout {
+        self.kv.layout()
+    }
+}
+
+/// Floats that a task of prefill works with.
+#[derive(Default)]
+struct TileScratch {
+    q: Vec<f32>,
+    total: Vec<f32>,
+    partial: Vec<f32>,
+}
+
+/// Adds the results of a later piece.
+fn merge(total: &mut [f32], piece: &[f32], head_dim: usize) {
+    let stride = partial_len(head_dim);
+    for (total, piece) in total.chunks_exact_mut(stride).zip(piece.chunks_exact(stride)) {
+        let (max, sum) = (stride - 2, stride - 1);
+        if piece[sum] == 0.0 {
+            continue;
+        }
+        if total[sum] == 0.0 {
+            total.copy_from_slice(piece);
+            continue;
+        }
+        let larger = total[max].max(piece[max]);
+        let (old, new) = ((total[max] - larger).exp(), (piece[max] - larger).exp());
+        for (total, piece) in total.iter_mut().zip(piece) {
+            *total = *total * old + *piece * new;
+        }
+        total[max] = larger;
+    }
+}
+
+/// Divides by the sums of weights.
+fn finish<'a>(total: &[f32], head_dim: usize, out: impl Iterator<Item = &'a mut [f32]>) {
+    let stride = partial_len(head_dim);
+    for (total, out) in total.chunks_exact(stride).zip(out) {
+        for (out, total_out) in out.iter_mut().zip(total) {
+            *out = total_out / total[stride - 1];
         }
     }
 }

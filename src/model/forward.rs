@@ -1,17 +1,25 @@
 //! The forward pass, in the order of the paper (LFM2 technical report, arXiv:2511.23404, and
 //! transformers' `modeling_lfm2.py`).
 
-use super::attention::Heads;
+use super::attention::{Attend, partials_len};
+use super::kv::KvLayer;
 use super::rope::Rope;
 use super::shortconv::short_conv;
 use super::state::{LayerState, State};
 use super::weights::{Attention, Matrix, Mixer, Mlp, ShortConv};
 use super::{Config, Model};
-use brooklet_kernels::{Activations, Q8Buffer, format, tiles};
+use brooklet_kernels::{Activations, Panel, Q8Buffer, Spread, format, tiles};
 use rayon::prelude::*;
+use std::sync::{Mutex, PoisonError};
 
-/// Weight rows a task computes at once in prefill.
-const TILE_ROWS: usize = 32;
+/// The most weight rows that a task computes at once in prefill: a chunk of them fills half of an L2 cache.
+const TILE_ROWS: usize = 256;
+/// Row counts of tiles are multiples of this, the most rows that a micro-kernel computes together.
+const ROW_GROUP: usize = 16;
+/// Tiles that a matrix is cut into, a thread, so that a slow core does not hold up the others.
+const TILES_A_THREAD: usize = 4;
+/// The fewest tokens whose work outside of the matrices is worth a task of its own.
+const TASK_TOKENS: usize = 8;
 /// The smallest number of outputs worth a task of its own in decode.
 const DECODE_ROWS: usize = 64;
 
@@ -31,12 +39,14 @@ pub struct Scratch {
     v: Vec<f32>,
     /// `n × hidden`: what a sub-layer adds to the residual stream.
     delta: Vec<f32>,
-    q8: Q8Buffer,
+    /// What the pieces of a long context give for one token.
+    partials: Vec<f32>,
     rope: Rope,
+    operand: Operand,
 }
 
 impl Scratch {
-    pub fn new(config: &Config) -> Scratch {
+    pub fn new(config: &Config, context: usize) -> Scratch {
         Scratch {
             tokens: 0,
             x: Vec::new(),
@@ -46,8 +56,9 @@ impl Scratch {
             k: Vec::new(),
             v: Vec::new(),
             delta: Vec::new(),
-            q8: Q8Buffer::default(),
+            partials: vec![0.0; partials_len(config.num_heads, config.head_dim, context)],
             rope: Rope::new(config.rope_dim, config.rope_theta),
+            operand: Operand::default(),
         }
     }
 
@@ -72,7 +83,8 @@ impl Scratch {
         for (buffer, width) in widths {
             buffer.resize(n * width, 0.0);
         }
-        self.q8 = Q8Buffer::with_capacity((n * hidden.max(q).max(ffn)).next_multiple_of(32));
+        self.operand.q8 = Q8Buffer::with_capacity((n * hidden.max(q).max(ffn)).next_multiple_of(32));
+        self.operand.panels.resize_with(rayon::current_num_threads(), Mutex::default);
         self.tokens = n;
     }
 }
@@ -117,8 +129,8 @@ impl Model {
     pub(crate) fn logits(&self, t: usize, count: usize, scratch: &mut Scratch, out: &mut [f32]) {
         let hidden = self.config.hidden_size;
         self.norm(&scratch.x[t * hidden..(t + count) * hidden], &self.weights.norm, &mut scratch.h);
-        let x = self.prepare(&scratch.h[..count * hidden], &mut scratch.q8, &[&self.weights.head]);
-        self.matmul(&self.weights.head, &x, out);
+        let mut x = self.prepare(&scratch.h[..count * hidden], &mut scratch.operand, &[&self.weights.head]);
+        self.matmul(&self.weights.head, &mut x, out);
     }
 
     /// `n × hidden` rows of the embedding.
@@ -132,28 +144,29 @@ impl Model {
 
     /// RMS norm of every row of `x`.
     fn norm(&self, x: &[f32], weight: &[f32], out: &mut [f32]) {
-        for (x, out) in x.chunks_exact(weight.len()).zip(out.chunks_exact_mut(weight.len())) {
-            (self.kernels.rms_norm)(x, weight, self.config.norm_eps, out);
-        }
+        x.par_chunks_exact(weight.len())
+            .zip(out.par_chunks_exact_mut(weight.len()))
+            .with_min_len(TASK_TOKENS)
+            .for_each(|(x, out)| (self.kernels.rms_norm)(x, weight, self.config.norm_eps, out));
     }
 
     /// `delta = W_out (C ⊙ conv(B ⊙ X))` with `[B, C, X] = W_in h`.
     fn short_conv(&self, w: &ShortConv, columns: &mut [f32], n: usize, s: &mut Scratch) {
         let hidden = self.config.hidden_size;
         let bcx = &mut s.wide[..n * 3 * hidden];
-        let x = self.prepare(&s.h[..n * hidden], &mut s.q8, &[&w.in_proj]);
-        self.matmul(&w.in_proj, &x, bcx);
+        let mut x = self.prepare(&s.h[..n * hidden], &mut s.operand, &[&w.in_proj]);
+        self.matmul(&w.in_proj, &mut x, bcx);
         let conv = &mut s.h[..n * hidden];
         short_conv(bcx, &w.taps, columns, conv, hidden);
-        let x = self.prepare(conv, &mut s.q8, &[&w.out_proj]);
-        self.matmul(&w.out_proj, &x, &mut s.delta[..n * hidden]);
+        let mut x = self.prepare(conv, &mut s.operand, &[&w.out_proj]);
+        self.matmul(&w.out_proj, &mut x, &mut s.delta[..n * hidden]);
     }
 
     /// `delta = W_o softmax(q·k / √d) v`, with q and k normed a head and turned by RoPE.
     fn attention(
         &self,
         w: &Attention,
-        kv: &mut super::state::KvLayer,
+        kv: &mut KvLayer,
         first: usize,
         n: usize,
         s: &mut Scratch,
@@ -163,46 +176,41 @@ impl Model {
         let q_dim = num_heads * head_dim;
         let kv_dim = w.num_kv_heads * head_dim;
         let q = &mut s.wide[..n * q_dim];
-        let x = self.prepare(&s.h[..n * hidden], &mut s.q8, &[&w.q_proj, &w.k_proj, &w.v_proj]);
-        self.matmul(&w.q_proj, &x, q);
+        let mut x = self.prepare(&s.h[..n * hidden], &mut s.operand, &[&w.q_proj, &w.k_proj, &w.v_proj]);
+        self.matmul(&w.q_proj, &mut x, q);
         if !replay {
             let (k, v) = (&mut s.k[..n * kv_dim], &mut s.v[..n * kv_dim]);
-            self.matmul(&w.k_proj, &x, k);
-            self.matmul(&w.v_proj, &x, v);
+            self.matmul(&w.k_proj, &mut x, k);
+            self.matmul(&w.v_proj, &mut x, v);
             self.norm_and_rotate(k, kv_dim, &w.k_norm, &s.rope, 1.0);
             kv.push(k, v);
         }
         self.norm_and_rotate(q, q_dim, &w.q_norm, &s.rope, 1.0 / (head_dim as f32).sqrt());
 
-        let group = num_heads / w.num_kv_heads * head_dim;
-        let heads = Heads { kernels: self.kernels, kv, head_dim, sliding_window: self.config.sliding_window };
         let out = &mut s.h[..n * q_dim];
-        out.par_chunks_exact_mut(group).zip(q.par_chunks_exact(group)).enumerate().for_each(
-            |(i, (out, q))| {
-                let (t, kv_head) = (i / w.num_kv_heads, i % w.num_kv_heads);
-                heads.attend(first + t, kv_head, q, out);
-            },
+        let group = num_heads / w.num_kv_heads;
+        Attend { kernels: self.kernels, kv, group, sliding_window: self.config.sliding_window }.attend(
+            first,
+            q,
+            out,
+            &mut s.partials,
         );
-        let x = self.prepare(out, &mut s.q8, &[&w.out_proj]);
-        self.matmul(&w.out_proj, &x, &mut s.delta[..n * hidden]);
+        let mut x = self.prepare(out, &mut s.operand, &[&w.out_proj]);
+        self.matmul(&w.out_proj, &mut x, &mut s.delta[..n * hidden]);
     }
 
     /// Norms every head of every row of `x`, turns it by its position and scales it.
     fn norm_and_rotate(&self, x: &mut [f32], row: usize, weight: &[f32], rope: &Rope, scale: f32) {
         let eps = self.config.norm_eps;
-        for (t, row) in x.chunks_exact_mut(row).enumerate() {
+        let turn = |(t, row): (usize, &mut [f32])| {
+            let (cos, sin) = rope.angles(t);
             for head in row.chunks_exact_mut(weight.len()) {
-                let mean =
-                    head.iter().map(|v| f64::from(*v) * f64::from(*v)).sum::<f64>() / head.len() as f64;
-                let norm = (1.0 / (mean + f64::from(eps)).sqrt()) as f32;
-                for (v, w) in head.iter_mut().zip(weight) {
-                    *v = *v * norm * w;
-                }
-                rope.rotate(t, head);
-                if scale != 1.0 {
-                    head.iter_mut().for_each(|v| *v *= scale);
-                }
+                (self.kernels.attention.norm_rotate)(head, weight, eps, cos, sin, scale);
             }
+        };
+        match x.len() == row {
+            true => turn((0, x)),
+            false => x.par_chunks_exact_mut(row).enumerate().for_each(turn),
         }
     }
 
@@ -210,28 +218,38 @@ impl Model {
     fn mlp(&self, w: &Mlp, n: usize, s: &mut Scratch) {
         let Config { hidden_size: hidden, intermediate_size: ffn, .. } = self.config;
         let (gate, up) = (&mut s.wide[..n * ffn], &mut s.wide2[..n * ffn]);
-        let x = self.prepare(&s.h[..n * hidden], &mut s.q8, &[&w.gate, &w.up]);
-        self.matmul(&w.gate, &x, gate);
-        self.matmul(&w.up, &x, up);
-        for (gate, up) in gate.chunks_exact_mut(ffn).zip(up.chunks_exact(ffn)) {
-            (self.kernels.silu_mul)(gate, up);
-        }
-        let x = self.prepare(gate, &mut s.q8, &[&w.down]);
-        self.matmul(&w.down, &x, &mut s.delta[..n * hidden]);
+        let mut x = self.prepare(&s.h[..n * hidden], &mut s.operand, &[&w.gate, &w.up]);
+        self.matmul(&w.gate, &mut x, gate);
+        self.matmul(&w.up, &mut x, up);
+        gate.par_chunks_exact_mut(ffn)
+            .zip(up.par_chunks_exact(ffn))
+            .with_min_len(TASK_TOKENS)
+            .for_each(|(gate, up)| (self.kernels.silu_mul)(gate, up));
+        let mut x = self.prepare(gate, &mut s.operand, &[&w.down]);
+        self.matmul(&w.down, &mut x, &mut s.delta[..n * hidden]);
     }
 
     /// Quantizes the rows of `x` once for all the matrices that read them, if any wants that.
-    fn prepare<'a>(&self, x: &'a [f32], q8: &'a mut Q8Buffer, readers: &[&Matrix]) -> Input<'a> {
+    fn prepare<'a>(&self, x: &'a [f32], operand: &'a mut Operand, readers: &[&Matrix]) -> Input<'a> {
+        operand.spread.clear();
         if readers.iter().any(|w| w.ty.is_quantized()) {
-            q8.quantize(self.kernels, x, readers[0].cols);
+            let k = readers[0].cols;
+            if x.len() == k {
+                operand.q8.quantize(self.kernels, x, k);
+            } else {
+                let parts = operand.q8.parts(x.len() / k, k, TASK_TOKENS);
+                let x = x.par_chunks(TASK_TOKENS * k);
+                parts.into_par_iter().zip(x).for_each(|(mut part, x)| part.quantize(self.kernels, x));
+            }
         }
-        Input { x, q8 }
+        Input { x, operand }
     }
 
     /// `out = x · Wᵀ`, token-major.
-    fn matmul(&self, w: &Matrix, x: &Input<'_>, out: &mut [f32]) {
+    fn matmul(&self, w: &Matrix, x: &mut Input<'_>, out: &mut [f32]) {
+        let Operand { q8, spread, panels } = &mut *x.operand;
         let x = match w.ty.is_quantized() {
-            true => Activations::Q8(x.q8),
+            true => Activations::Q8(q8),
             false => Activations::Float { x: x.x },
         };
         let (data, bytes) = (w.data(&self.gguf), w.row_bytes());
@@ -240,18 +258,37 @@ impl Model {
                 .zip(data.par_chunks(DECODE_ROWS * bytes))
                 .for_each(|(out, w_rows)| self.kernels.matvec(w.ty, w_rows, w.cols, x, out));
         } else {
-            tiles(out, w.rows, TILE_ROWS)
+            spread
+                .parts(self.kernels, w.ty, w.cols, out.len() / w.rows)
                 .par_iter_mut()
-                .zip(data.par_chunks(TILE_ROWS * bytes))
-                .for_each(|(tile, w_rows)| self.kernels.matmul(w.ty, w_rows, w.cols, x, tile));
+                .for_each(|part| self.kernels.spread(w.ty, x, part));
+            let tile_rows = w.rows.div_ceil(rayon::current_num_threads() * TILES_A_THREAD);
+            let tile_rows = tile_rows.next_multiple_of(ROW_GROUP).min(TILE_ROWS);
+            tiles(out, w.rows, tile_rows).par_iter_mut().zip(data.par_chunks(tile_rows * bytes)).for_each(
+                |(tile, w_rows)| {
+                    let thread = rayon::current_thread_index().unwrap_or(0);
+                    // A panicked task leaves nothing that the next one reads.
+                    let mut panel = panels[thread].lock().unwrap_or_else(PoisonError::into_inner);
+                    self.kernels.matmul(w.ty, w_rows, w.cols, (x, spread), tile, &mut panel);
+                },
+            );
         }
     }
 }
 
-/// What matrices read: activations as floats and, if a quantized matrix is among the readers, quantized.
+/// What matrices read: activations as floats and, made of them as the weights' types want, in other forms.
 struct Input<'a> {
     x: &'a [f32],
-    q8: &'a Q8Buffer,
+    operand: &'a mut Operand,
+}
+
+/// Memory for the other forms, and for the weights that a thread works on.
+#[derive(Default)]
+struct Operand {
+    q8: Q8Buffer,
+    spread: Spread,
+    /// One a thread, so that none waits for its lock.
+    panels: Vec<Mutex<Panel>>,
 }
 
 fn add(x: &mut [f32], delta: &[f32]) {

@@ -4,6 +4,8 @@ mod attention;
 mod config;
 mod error;
 mod forward;
+mod kv;
+mod parallel;
 mod rope;
 mod shortconv;
 mod state;

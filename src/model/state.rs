@@ -1,26 +1,8 @@
 //! What a session remembers between tokens: keys, values and the convolutions' last inputs.
 
 use super::config::{Config, LayerKind};
-use brooklet_kernels::{TensorType, format};
-
-/// Keys and values of one attention layer, as stored: position-major, `row_bytes` a position.
-pub struct KvLayer {
-    pub ty: TensorType,
-    pub row_bytes: usize,
-    pub k: Vec<u8>,
-    pub v: Vec<u8>,
-}
-
-impl KvLayer {
-    /// Appends rows of keys and values, `n × num_kv_heads·head_dim` floats each.
-    pub fn push(&mut self, k: &[f32], v: &[f32]) {
-        for (store, x) in [(&mut self.k, k), (&mut self.v, v)] {
-            let start = store.len();
-            store.resize(start + x.len() * self.ty.block_bytes(), 0);
-            format::encode(self.ty, x, &mut store[start..]);
-        }
-    }
-}
+use super::kv::KvLayer;
+use brooklet_kernels::KvLayout;
 
 /// One layer's memory.
 pub enum LayerState {
@@ -37,11 +19,7 @@ pub struct State {
 impl State {
     /// An empty state with room for `context` positions. The room is address space: the system gives
     /// memory as positions are written.
-    pub fn new(
-        config: &Config,
-        kv_type: TensorType,
-        context: usize,
-    ) -> Result<State, std::collections::TryReserveError> {
+    pub fn new(config: &Config, layout: KvLayout, context: usize) -> std::io::Result<State> {
         let mut layers = Vec::with_capacity(config.layers.len());
         for kind in &config.layers {
             layers.push(match *kind {
@@ -49,11 +27,7 @@ impl State {
                     LayerState::ShortConv(vec![0.0; (config.conv_kernel - 1) * config.hidden_size])
                 }
                 LayerKind::Attention { num_kv_heads } => {
-                    let row_bytes = num_kv_heads * config.head_dim * kv_type.block_bytes();
-                    let mut kv = KvLayer { ty: kv_type, row_bytes, k: Vec::new(), v: Vec::new() };
-                    kv.k.try_reserve_exact(context.saturating_mul(row_bytes))?;
-                    kv.v.try_reserve_exact(context.saturating_mul(row_bytes))?;
-                    LayerState::Attention(kv)
+                    LayerState::Attention(KvLayer::new(layout, num_kv_heads, context)?)
                 }
             });
         }
@@ -66,10 +40,7 @@ impl State {
             match (to, from) {
                 (LayerState::ShortConv(to), LayerState::ShortConv(from)) => to.copy_from_slice(from),
                 (LayerState::Attention(to), LayerState::Attention(from)) => {
-                    for (to, from) in [(&mut to.k, &from.k), (&mut to.v, &from.v)] {
-                        to.clear();
-                        to.extend_from_slice(from);
-                    }
+                    to.copy_from(from);
                 }
                 _ => unreachable!("both states are of one model"),
             }
@@ -81,10 +52,7 @@ impl State {
         for layer in &mut self.layers {
             match layer {
                 LayerState::ShortConv(columns) => columns.fill(0.0),
-                LayerState::Attention(kv) => {
-                    kv.k.truncate(len * kv.row_bytes);
-                    kv.v.truncate(len * kv.row_bytes);
-                }
+                LayerState::Attention(kv) => kv.truncate(len),
             }
         }
     }

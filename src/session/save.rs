@@ -10,7 +10,7 @@ use std::fs::File;
 use std::io::{BufReader, Read, Write};
 use std::path::Path;
 
-const MAGIC: &[u8; 8] = b"brkses01";
+const MAGIC: &[u8; 8] = b"brkses02";
 
 /// Magic, model fingerprint, KV type, number of tokens.
 const HEADER: usize = 8 + 8 + 4 + 4;
@@ -21,7 +21,7 @@ pub fn save(session: &Session, path: &Path) -> Result<()> {
     let mut write = || -> std::io::Result<()> {
         out.write_all(MAGIC)?;
         out.write_all(&fingerprint(&session.model).to_le_bytes())?;
-        out.write_all(&session.kv_type.id().to_le_bytes())?;
+        out.write_all(&session.kv_layout.ty().id().to_le_bytes())?;
         out.write_all(&(session.tokens.len() as u32).to_le_bytes())?;
         out.write_all(bytemuck::cast_slice(&session.tokens))?;
         out.write_all(bytemuck::cast_slice(&session.logits))?;
@@ -29,8 +29,7 @@ pub fn save(session: &Session, path: &Path) -> Result<()> {
             match layer {
                 LayerState::ShortConv(columns) => out.write_all(bytemuck::cast_slice(columns))?,
                 LayerState::Attention(kv) => {
-                    out.write_all(&kv.k)?;
-                    out.write_all(&kv.v)?;
+                    kv.blocks().try_for_each(|blocks| out.write_all(blocks))?;
                 }
             }
         }
@@ -59,10 +58,10 @@ pub fn load(session: &mut Session, path: &Path) -> Result<()> {
     if header[8..16] != fingerprint(&session.model).to_le_bytes() {
         return Err(wrong("a session of this model".into(), "one of another model".into()));
     }
-    if u32_at(16) != session.kv_type.id() {
+    if u32_at(16) != session.kv_layout.ty().id() {
         let found = brooklet_kernels::TensorType::from_id(u32_at(16))
             .map_or("an unknown type".into(), |t| format!("{t}"));
-        return Err(wrong(format!("keys and values as {}", session.kv_type), found));
+        return Err(wrong(format!("keys and values as {}", session.kv_layout.ty()), found));
     }
     let n = u32_at(20) as usize;
     if n > session.context {
@@ -70,7 +69,7 @@ pub fn load(session: &mut Session, path: &Path) -> Result<()> {
     }
 
     let config = session.model.config();
-    let mut state = State::new(config, session.kv_type, session.context)
+    let mut state = State::new(config, session.kv_layout, session.context)
         .map_err(|e| SessionError::Resources { context: session.context, reason: e.to_string() })?;
     let mut tokens = vec![0u32; n];
     let mut logits = vec![0f32; config.vocab_size];
@@ -79,11 +78,7 @@ pub fn load(session: &mut Session, path: &Path) -> Result<()> {
     for layer in &mut state.layers {
         match layer {
             LayerState::ShortConv(columns) => parts.push(bytemuck::cast_slice_mut(columns)),
-            LayerState::Attention(kv) => {
-                kv.k.resize(n * kv.row_bytes, 0);
-                kv.v.resize(n * kv.row_bytes, 0);
-                parts.extend([kv.k.as_mut_slice(), kv.v.as_mut_slice()]);
-            }
+            LayerState::Attention(kv) => parts.extend(kv.resized(n)),
         }
     }
     let expected = HEADER + parts.iter().map(|p| p.len()).sum::<usize>();

@@ -26,7 +26,7 @@ pub struct ModelArgs {
     /// Seed of the random numbers: the same seed gives the same output [default: random]
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
-    /// Storage of attention keys and values: f16, or f32 (exact, twice the memory)
+    /// Storage of attention keys and values: f16, f32 (exact, twice the memory) or q8_0 (half the memory)
     #[arg(long, value_name = "TYPE", default_value = "f16", hide_possible_values = true)]
     pub kv_type: KvType,
 }
@@ -38,6 +38,9 @@ pub enum KvType {
     F16,
     /// Single precision: twice the memory, for comparisons
     F32,
+    /// 8 bits and a scale for 32: half the memory
+    #[value(name = "q8_0")]
+    Q8_0,
 }
 
 impl From<KvType> for TensorType {
@@ -45,6 +48,7 @@ impl From<KvType> for TensorType {
         match kv {
             KvType::F16 => TensorType::F16,
             KvType::F32 => TensorType::F32,
+            KvType::Q8_0 => TensorType::Q8_0,
         }
     }
 }

@@ -130,8 +130,11 @@ impl Symmetric {
         if max.abs() < SMALLEST {
             return 0.0;
         }
-        let sums = self.products(x, &self.trials.map(|q| q / max));
-        self.products(x, &sums.inverse_scales()).best_scale()
+        let products = |id: &Lanes<TRIALS>| {
+            let [_, xq, qq] = sums(x, id, &[0.0; TRIALS], self.q);
+            Products { xq, qq }
+        };
+        products(&products(&self.trials.map(|q| q / max)).inverse_scales()).best_scale()
     }
 
     /// The sums for `q` from the reciprocals of trial scales.
@@ -147,6 +150,26 @@ impl Symmetric {
         }
         sums
     }
+}
+
+/// For each trial Σq, Σxq and Σq² of `q = nearest((x + min) · id)`.
+fn sums(x: &[f32], id: &Lanes<TRIALS>, min: &Lanes<TRIALS>, range: (f32, f32)) -> [Lanes<TRIALS>; 3] {
+    let mut sums = [[0.0; TRIALS]; 3];
+    #[cfg(target_arch = "x86_64")]
+    if is_x86_feature_detected!("avx2") {
+        // SAFETY: the processor has the feature.
+        unsafe { crate::x86::search::sums(x, id, min, range, &mut sums) };
+        return sums;
+    }
+    for v in x {
+        for i in 0..TRIALS {
+            let q = nearest((v + min[i]) * id[i], range.0, range.1);
+            sums[0][i] += q;
+            sums[1][i] += v * q;
+            sums[2][i] += q * q;
+        }
+    }
+    sums
 }
 
 /// The sums that `scale · q` is fitted to `x` with, a trial.
@@ -195,7 +218,7 @@ impl Affine {
     /// Encodes a block of `GROUPS` groups of `N`.
     pub fn fit<const GROUPS: usize, const N: usize>(&self, x: &[f32; 256]) -> AffineFit<GROUPS> {
         /// Neighbours that are tried, of the scale and of the minimum.
-        const NEAR: [(f32, f32); 12] = [
+        const NEAR: [(f32, f32); TRIALS] = [
             (0.0, 0.0),
             (0.0, -1.0),
             (0.0, 1.0),
@@ -208,6 +231,10 @@ impl Affine {
             (1.0, 2.0),
             (-1.0, -2.0),
             (0.0, 2.0),
+            (0.0, -2.0),
+            (1.0, 3.0),
+            (-1.0, -3.0),
+            (2.0, 3.0),
         ];
         let x = x.as_chunks::<N>().0;
         let free: [(f32, f32); GROUPS] = std::array::from_fn(|g| self.free(&x[g]));
@@ -226,7 +253,7 @@ impl Affine {
                 let s = NEAR.map(|(ds, _)| near(s + ds));
                 let m = NEAR.map(|(_, dm)| near(m + dm));
                 let sums = self.sums(&x[g], &s.map(|s| invert(d * s)), &m.map(|m| dmin * m));
-                let gains: Lanes<12> = std::array::from_fn(|i| sums.gain(i, d * s[i], dmin * m[i]));
+                let gains: Lanes<TRIALS> = std::array::from_fn(|i| sums.gain(i, d * s[i], dmin * m[i]));
                 let i = argmax(&gains);
                 let (s, m) = (s[i], m[i]);
                 (scales[g], mins[g]) = (s, m);
@@ -272,31 +299,22 @@ impl Affine {
     }
 
     /// The sums for `q` from the reciprocals of trial scales and from trial minima.
-    fn sums<const N: usize, const C: usize>(&self, x: &[f32; N], id: &Lanes<C>, min: &Lanes<C>) -> Sums<C> {
-        let mut sums = Sums { n: N as f32, x: 0.0, q: [0.0; C], xq: [0.0; C], qq: [0.0; C] };
-        for v in x {
-            sums.x += v;
-            for i in 0..C {
-                let q = nearest((v + min[i]) * id[i], 0.0, self.q);
-                sums.q[i] += q;
-                sums.xq[i] += v * q;
-                sums.qq[i] += q * q;
-            }
-        }
-        sums
+    fn sums<const N: usize>(&self, x: &[f32; N], id: &Lanes<TRIALS>, min: &Lanes<TRIALS>) -> Sums {
+        let [q, xq, qq] = sums(x, id, min, (0.0, self.q));
+        Sums { n: N as f32, x: x.iter().sum(), q, xq, qq }
     }
 }
 
 /// The sums that `scale · q − min` is fitted to `x` with, a trial.
-struct Sums<const C: usize> {
+struct Sums {
     n: f32,
     x: f32,
-    q: Lanes<C>,
-    xq: Lanes<C>,
-    qq: Lanes<C>,
+    q: Lanes<TRIALS>,
+    xq: Lanes<TRIALS>,
+    qq: Lanes<TRIALS>,
 }
 
-impl<const C: usize> Sums<C> {
+impl Sums {
     /// The best scale and minimum ≥ 0 for the `q` of a trial.
     fn fit(&self, i: usize) -> (f32, f32) {
         let (q, xq, qq) = (self.q[i], self.xq[i], self.qq[i]);

@@ -5,10 +5,12 @@
 
 use std::arch::x86_64::*;
 
+use super::attention;
 use super::avx2_dot::{self as dot, hsum};
+use super::gemv;
 use crate::format::{TensorType, float};
-use crate::isa::{Kernels, VecDot};
-use crate::q8::{Q8_BLOCK, Q8_SUM, Q8Row, block_scale};
+use crate::isa::{Gemv, Kernels, VecDot};
+use crate::q8::{Q8_BLOCK, Q8_SUM, Q8Row, Q8x256, block_scale};
 
 /// The set, where the processor has the features.
 pub(crate) fn detect() -> Option<&'static Kernels> {
@@ -23,14 +25,13 @@ static KERNELS: Kernels = Kernels {
     // SAFETY: here and below, `detect` hands this set out only where the features are there.
     quantize_q8: |x, qs, d, sums| unsafe { quantize_q8(x, qs, d, sums) },
     vec_dot,
-    // SAFETY: as above.
-    axpy: |ty, a, x, y| unsafe { axpy(ty, a, x, y) },
+    gemv,
+    gemm: Some(super::gemm::gemm),
     // SAFETY: as above.
     rms_norm: |x, w, eps, out| unsafe { rms_norm(x, w, eps, out) },
     // SAFETY: as above.
     silu_mul: |gate, up| unsafe { silu_mul(gate, up) },
-    // SAFETY: as above.
-    softmax: |x| unsafe { softmax(x) },
+    attention: attention::KERNELS,
 };
 
 fn vec_dot(ty: TensorType) -> VecDot {
@@ -62,6 +63,28 @@ fn vec_dot(ty: TensorType) -> VecDot {
         Q6_K => q8(dot::q6_k),
         IQ4_NL => q8(dot::iq4_nl),
     }
+}
+
+fn gemv(ty: TensorType) -> Option<Gemv> {
+    use TensorType::*;
+    type Unsafe = unsafe fn(&[u8], &[Q8x256], &mut [f32]);
+    let f: Unsafe = match ty {
+        F32 | F16 | BF16 => return None,
+        Q4_0 => gemv::q4_0,
+        Q4_1 => gemv::q4_1,
+        Q5_0 => gemv::q5_0,
+        Q5_1 => gemv::q5_1,
+        Q8_0 => gemv::q8_0,
+        Q2_K => gemv::q2_k,
+        Q3_K => gemv::q3_k,
+        Q4_K => gemv::q4_k,
+        Q5_K => gemv::q5_k,
+        Q6_K => gemv::q6_k,
+        IQ4_NL => gemv::iq4_nl,
+    };
+    // SAFETY: the types differ in `unsafe` alone, and a call is sound: `detect` hands this set out only where the
+    // features are there.
+    Some(unsafe { std::mem::transmute::<Unsafe, Gemv>(f) })
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
@@ -158,38 +181,6 @@ fn dot_float<const N: usize>(
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
-fn axpy(ty: TensorType, a: f32, x: &[u8], y: &mut [f32]) {
-    match ty {
-        TensorType::F32 => axpy_float(a, x, y, |x| load_f32_bytes(x), f32::from_le_bytes),
-        TensorType::F16 => axpy_float(a, x, y, |x| load_f16(x), float::f16_to_f32),
-        TensorType::BF16 => axpy_float(a, x, y, |x| load_bf16(x), float::bf16_to_f32),
-        _ => panic!("axpy takes F32, F16 or BF16, not {ty}"),
-    }
-}
-
-#[inline]
-#[target_feature(enable = "avx2,fma,f16c")]
-fn axpy_float<const N: usize>(
-    a: f32,
-    x: &[u8],
-    y: &mut [f32],
-    load: impl Fn(&[[u8; N]; 8]) -> __m256,
-    load_one: impl Fn([u8; N]) -> f32,
-) {
-    let x = x.as_chunks::<N>().0;
-    assert_eq!(x.len(), y.len());
-    let (x, x_rest) = x.as_chunks::<8>();
-    let (y, y_rest) = y.as_chunks_mut::<8>();
-    let a8 = _mm256_set1_ps(a);
-    for (x, y) in x.iter().zip(y) {
-        store_f32(y, _mm256_fmadd_ps(a8, load(x), load_f32(y)));
-    }
-    for (&x, y) in x_rest.iter().zip(y_rest) {
-        *y = a.mul_add(load_one(x), *y);
-    }
-}
-
-#[target_feature(enable = "avx2,fma,f16c")]
 fn rms_norm(x: &[f32], w: &[f32], eps: f32, out: &mut [f32]) {
     assert!(x.len() == w.len() && x.len() == out.len());
     let (x8, x_rest) = x.as_chunks::<8>();
@@ -229,33 +220,6 @@ fn silu_mul(gate: &mut [f32], up: &[f32]) {
     gate_rest.copy_from_slice(&padded[..gate_rest.len()]);
 }
 
-#[target_feature(enable = "avx2,fma,f16c")]
-fn softmax(x: &mut [f32]) {
-    let (x, rest) = x.as_chunks_mut::<8>();
-    let mut padded = pad(rest, f32::NEG_INFINITY);
-    let mut max8 = load_f32(&padded);
-    for x in x.iter() {
-        max8 = _mm256_max_ps(load_f32(x), max8);
-    }
-    let mut maxes = [0.0; 8];
-    store_f32(&mut maxes, max8);
-    let max = _mm256_set1_ps(maxes.into_iter().fold(f32::NEG_INFINITY, f32::max));
-
-    let mut sums = [_mm256_setzero_pd(); 2];
-    for x in x.iter_mut().chain([&mut padded]) {
-        let e = exp(_mm256_sub_ps(load_f32(x), max));
-        store_f32(x, e);
-        for (sum, e) in sums.iter_mut().zip(to_f64(e)) {
-            *sum = _mm256_add_pd(*sum, e);
-        }
-    }
-    let scale = _mm256_set1_ps((1.0 / hsum_f64(sums)) as f32);
-    for x in x.iter_mut().chain([&mut padded]) {
-        store_f32(x, _mm256_mul_ps(load_f32(x), scale));
-    }
-    rest.copy_from_slice(&padded[..rest.len()]);
-}
-
 /// eˣ to within 2e-7 of itself; infinity, zero, subnormals and NaN included.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
@@ -280,7 +244,7 @@ fn exp(x: __m256) -> __m256 {
 }
 
 /// Up to eight values, filled up.
-fn pad(x: &[f32], fill: f32) -> [f32; 8] {
+pub(super) fn pad(x: &[f32], fill: f32) -> [f32; 8] {
     let mut padded = [fill; 8];
     padded[..x.len()].copy_from_slice(x);
     padded
@@ -288,13 +252,13 @@ fn pad(x: &[f32], fill: f32) -> [f32; 8] {
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn to_f64(v: __m256) -> [__m256d; 2] {
+pub(super) fn to_f64(v: __m256) -> [__m256d; 2] {
     [_mm256_cvtps_pd(_mm256_castps256_ps128(v)), _mm256_cvtps_pd(_mm256_extractf128_ps(v, 1))]
 }
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn hsum_f64(v: [__m256d; 2]) -> f64 {
+pub(super) fn hsum_f64(v: [__m256d; 2]) -> f64 {
     let v = _mm256_add_pd(v[0], v[1]);
     let v = _mm_add_pd(_mm256_castpd256_pd128(v), _mm256_extractf128_pd(v, 1));
     _mm_cvtsd_f64(_mm_add_sd(v, _mm_unpackhi_pd(v, v)))
@@ -316,21 +280,21 @@ pub(super) fn store_f32(x: &mut [f32; 8], v: __m256) {
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn load_f32_bytes(x: &[[u8; 4]; 8]) -> __m256 {
+pub(super) fn load_f32_bytes(x: &[[u8; 4]; 8]) -> __m256 {
     // SAFETY: an unaligned load of 32 bytes.
     unsafe { _mm256_loadu_ps(x.as_ptr().cast()) }
 }
 
 #[inline]
 #[target_feature(enable = "avx2,f16c")]
-fn load_f16(x: &[[u8; 2]; 8]) -> __m256 {
+pub(super) fn load_f16(x: &[[u8; 2]; 8]) -> __m256 {
     // SAFETY: an unaligned load of 16 bytes.
     _mm256_cvtph_ps(unsafe { _mm_loadu_si128(x.as_ptr().cast()) })
 }
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn load_bf16(x: &[[u8; 2]; 8]) -> __m256 {
+pub(super) fn load_bf16(x: &[[u8; 2]; 8]) -> __m256 {
     // SAFETY: an unaligned load of 16 bytes.
     let v = unsafe { _mm_loadu_si128(x.as_ptr().cast()) };
     _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(v), 16))

@@ -260,7 +260,7 @@ fn affine(b: &[u8], x: Activations<'_>) -> Groups {
 /// Sixteen signed scales as [`Groups::scales`] has them.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn by_sixteen(scales: __m128i) -> __m256i {
+pub(super) fn by_sixteen(scales: __m128i) -> __m256i {
     let order = _mm_setr_epi8(0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15);
     _mm256_cvtepi8_epi16(_mm_shuffle_epi8(scales, order))
 }
@@ -268,14 +268,14 @@ fn by_sixteen(scales: __m128i) -> __m256i {
 /// Eight sums of four products of unsigned weights.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn unsigned(w: __m256i, x: &[i8; 32]) -> __m256i {
+pub(super) fn unsigned(w: __m256i, x: &[i8; 32]) -> __m256i {
     _mm256_madd_epi16(_mm256_maddubs_epi16(w, load_i8(x)), _mm256_set1_epi16(1))
 }
 
 /// Eight sums of four products of signed weights: magnitudes times activations with the weights' signs.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn signed(w: __m256i, x: &[i8; 32]) -> __m256i {
+pub(super) fn signed(w: __m256i, x: &[i8; 32]) -> __m256i {
     let pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(load_i8(x), w));
     _mm256_madd_epi16(pairs, _mm256_set1_epi16(1))
 }
@@ -283,7 +283,7 @@ fn signed(w: __m256i, x: &[i8; 32]) -> __m256i {
 /// The 32 nibbles of 16 bytes at `at`, the low ones first.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn nibbles(b: &[u8], at: usize) -> __m256i {
+pub(super) fn nibbles(b: &[u8], at: usize) -> __m256i {
     let both = _mm256_broadcastsi128_si256(load_128(b, at));
     let shift = _mm256_setr_epi32(0, 0, 0, 0, 4, 4, 4, 4);
     _mm256_and_si256(_mm256_srlv_epi32(both, shift), _mm256_set1_epi8(15))
@@ -292,7 +292,7 @@ fn nibbles(b: &[u8], at: usize) -> __m256i {
 /// The 32 bits of four bytes at `at`, each as 16 or 0 in a byte.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn fifth_bits(b: &[u8], at: usize) -> __m256i {
+pub(super) fn fifth_bits(b: &[u8], at: usize) -> __m256i {
     let bits = _mm256_set1_epi32(i32::from_le_bytes([b[at], b[at + 1], b[at + 2], b[at + 3]]));
     let (low, high) = (0x0101_0101_0101_0101, 0x0202_0202_0202_0202);
     let bytes = _mm256_shuffle_epi8(bits, _mm256_setr_epi64x(0, low, high, low + high));
@@ -304,7 +304,7 @@ fn fifth_bits(b: &[u8], at: usize) -> __m256i {
 /// Bit `j` of every byte as `value` or 0.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn bit(bytes: __m256i, j: usize, value: i8) -> __m256i {
+pub(super) fn bit(bytes: __m256i, j: usize, value: i8) -> __m256i {
     let mask = _mm256_set1_epi8((1u8 << j) as i8);
     let set = _mm256_cmpeq_epi8(_mm256_and_si256(bytes, mask), mask);
     _mm256_and_si256(set, _mm256_set1_epi8(value))
@@ -313,21 +313,21 @@ fn bit(bytes: __m256i, j: usize, value: i8) -> __m256i {
 /// The `j`th 32 of a block's 2-bit integers at `at`.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn two_bits(b: &[u8], at: usize, j: usize) -> __m256i {
+pub(super) fn two_bits(b: &[u8], at: usize, j: usize) -> __m256i {
     shifted(load(b, at + 32 * (j / 4)), 2 * (j % 4), 3)
 }
 
 /// The `j`th 32 of a block's 4-bit integers at `at`.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn four_bits(b: &[u8], at: usize, j: usize) -> __m256i {
+pub(super) fn four_bits(b: &[u8], at: usize, j: usize) -> __m256i {
     shifted(load(b, at + 32 * (j / 2)), 4 * (j % 2), 15)
 }
 
 /// Every byte shifted to the right and masked; the mask must not reach the bits that a neighbour shifts in.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn shifted(bytes: __m256i, count: usize, mask: i8) -> __m256i {
+pub(super) fn shifted(bytes: __m256i, count: usize, mask: i8) -> __m256i {
     _mm256_and_si256(_mm256_srl_epi16(bytes, _mm_cvtsi32_si128(count as i32)), _mm256_set1_epi8(mask))
 }
 
@@ -341,14 +341,14 @@ pub(super) fn hsum(v: __m256) -> f32 {
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn load_i8(x: &[i8; 32]) -> __m256i {
+pub(super) fn load_i8(x: &[i8; 32]) -> __m256i {
     // SAFETY: an unaligned load of 32 bytes.
     unsafe { _mm256_loadu_si256(x.as_ptr().cast()) }
 }
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn load(b: &[u8], at: usize) -> __m256i {
+pub(super) fn load(b: &[u8], at: usize) -> __m256i {
     let b = &b[at..at + 32];
     // SAFETY: an unaligned load of 32 bytes.
     unsafe { _mm256_loadu_si256(b.as_ptr().cast()) }
@@ -356,7 +356,7 @@ fn load(b: &[u8], at: usize) -> __m256i {
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn load_128(b: &[u8], at: usize) -> __m128i {
+pub(super) fn load_128(b: &[u8], at: usize) -> __m128i {
     let b = &b[at..at + 16];
     // SAFETY: an unaligned load of 16 bytes.
     unsafe { _mm_loadu_si128(b.as_ptr().cast()) }

@@ -67,7 +67,7 @@ pub struct Args {
     /// Seed of the random tokens
     #[arg(long, value_name = "N", default_value = "0")]
     seed: u64,
-    /// Storage of attention keys and values: f16, or f32 (exact, twice the memory)
+    /// Storage of attention keys and values: f16, f32 (exact, twice the memory) or q8_0 (half the memory)
     #[arg(long, value_name = "TYPE", default_value = "f16", hide_possible_values = true)]
     kv_type: KvType,
     /// Measure llama.cpp in turn with brooklet: the path of its llama-bench

@@ -1,0 +1,261 @@
+//! Weights laid open for the micro-kernels of [`super::gemm`].
+//!
+//! A step of a byte kernel's panel is eight vectors of integers, then the scales of eight rows (one vector, or
+//! one for each sixteen elements), then as many vectors of what a row's sum of activations is multiplied by.
+
+use std::arch::x86_64::*;
+
+use super::avx2::{load_bf16, load_f16, load_f32_bytes};
+use super::avx2_dot::{bit, fifth_bits, four_bits, load, nibbles, shifted, two_bits};
+use super::gemm::{PAIRS, QUADS, store, store_ps};
+use crate::format::block::get_f16;
+use crate::format::iq4_nl::LEVELS;
+use crate::format::{q3_k, q4_k};
+use crate::gemm::Vector;
+
+/// Rows of a group of the integer kernels.
+const ROWS: usize = 8;
+
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) fn q4_0(w: &[&[u8]], panel: &mut [Vector]) {
+    pack_32::<18>(w, panel, Offset::Times(-8.0), |b| nibbles(b, 2))
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) fn q4_1(w: &[&[u8]], panel: &mut [Vector]) {
+    pack_32::<20>(w, panel, Offset::Stored, |b| nibbles(b, 4))
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) fn q5_0(w: &[&[u8]], panel: &mut [Vector]) {
+    pack_32::<22>(w, panel, Offset::Times(-16.0), |b| _mm256_or_si256(nibbles(b, 6), fifth_bits(b, 2)))
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) fn q5_1(w: &[&[u8]], panel: &mut [Vector]) {
+    pack_32::<24>(w, panel, Offset::Stored, |b| _mm256_or_si256(nibbles(b, 8), fifth_bits(b, 4)))
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) fn q2_k(w: &[&[u8]], panel: &mut [Vector]) {
+    let unpack = |b: &[u8; 84]| {
+        let (d, dmin) = (get_f16(b, 80), get_f16(b, 82));
+        scales(|i| d * f32::from(b[i] & 15), |i| -dmin * f32::from(b[i] >> 4))
+    };
+    pack_256::<84, 16>(w, panel, unpack, |b, j| two_bits(b, 16, j))
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) fn q3_k(w: &[&[u8]], panel: &mut [Vector]) {
+    let unpack = |b: &[u8; 110]| {
+        let (d, s) = (get_f16(b, 108), q3_k::unpack_scales(&b[96..108]));
+        let scale = |i: usize| d * f32::from(s[i]);
+        scales(scale, |i| -4.0 * scale(i))
+    };
+    pack_256::<110, 16>(w, panel, unpack, |b, j| _mm256_or_si256(two_bits(b, 32, j), bit(load(b, 0), j, 4)))
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) fn q4_k(w: &[&[u8]], panel: &mut [Vector]) {
+    pack_256::<144, 8>(w, panel, affine, |b, j| four_bits(b, 16, j))
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) fn q5_k(w: &[&[u8]], panel: &mut [Vector]) {
+    let q = |b: &[u8; 176], j| _mm256_or_si256(four_bits(b, 48, j), bit(load(b, 16), j, 16));
+    pack_256::<176, 8>(w, panel, affine, q)
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) fn q6_k(w: &[&[u8]], panel: &mut [Vector]) {
+    let unpack = |b: &[u8; 210]| {
+        let d = get_f16(b, 208);
+        let scale = |i: usize| d * f32::from(b[192 + i] as i8);
+        scales(scale, |i| -32.0 * scale(i))
+    };
+    pack_256::<210, 16>(w, panel, unpack, |b, j| six_bits(b, j))
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) fn q8_0(w: &[&[u8]], panel: &mut [Vector]) {
+    pack_words::<34>(w, panel, |b| load(b, 2))
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) fn iq4_nl(w: &[&[u8]], panel: &mut [Vector]) {
+    // SAFETY: an unaligned load of 16 bytes.
+    let levels = _mm256_broadcastsi128_si256(unsafe { _mm_loadu_si128(LEVELS.as_ptr().cast()) });
+    pack_words::<18>(w, panel, |b| _mm256_shuffle_epi8(levels, nibbles(b, 2)))
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) fn f32(w: &[&[u8]], panel: &mut [Vector]) {
+    pack_floats(w, panel, |w| load_f32_bytes(w))
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) fn f16(w: &[&[u8]], panel: &mut [Vector]) {
+    pack_floats(w, panel, |w| load_f16(w))
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) fn bf16(w: &[&[u8]], panel: &mut [Vector]) {
+    pack_floats(w, panel, |w| load_bf16(w))
+}
+
+/// What a sum of activations is multiplied by, in the 32-element types.
+enum Offset {
+    /// The scale times this.
+    Times(f32),
+    /// The f16 in bytes 2 and 3 of the block.
+    Stored,
+}
+
+/// 32-element blocks that begin with the scale.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn pack_32<const BYTES: usize>(
+    w: &[&[u8]],
+    panel: &mut [Vector],
+    offset: Offset,
+    q: impl Fn(&[u8; BYTES]) -> __m256i,
+) {
+    let rows: [_; ROWS] = std::array::from_fn(|r| w[r].as_chunks::<BYTES>().0);
+    for (i, step) in panel.as_chunks_mut::<{ QUADS + 2 }>().0.iter_mut().enumerate() {
+        let blocks = rows.map(|w| &w[i]);
+        interleave(blocks.map(&q), &mut step[..QUADS]);
+        let d = f16s(blocks, 0);
+        store_ps(&mut step[QUADS], d);
+        let offset = match offset {
+            Offset::Times(c) => _mm256_mul_ps(d, _mm256_set1_ps(c)),
+            Offset::Stored => f16s(blocks, 2),
+        };
+        store_ps(&mut step[QUADS + 1], offset);
+    }
+}
+
+/// Of each group of a 256-element block, what its integers and what its sum of activations are multiplied by.
+type Scales<const GROUPS: usize> = [[f32; GROUPS]; 2];
+
+fn scales<const GROUPS: usize>(
+    scale: impl Fn(usize) -> f32,
+    offset: impl Fn(usize) -> f32,
+) -> Scales<GROUPS> {
+    [std::array::from_fn(scale), std::array::from_fn(offset)]
+}
+
+/// Those of a block that starts as Q4_K's and Q5_K's do.
+fn affine<const BYTES: usize>(b: &[u8; BYTES]) -> Scales<8> {
+    let (d, dmin) = (get_f16(b, 0), get_f16(b, 2));
+    let (s, m) = q4_k::unpack_scales(&b[4..16]);
+    scales(|i| d * f32::from(s[i]), |i| -dmin * f32::from(m[i]))
+}
+
+/// 256-element blocks: `q(b, j)` is the integers of the `j`th 32.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn pack_256<const BYTES: usize, const GROUPS: usize>(
+    w: &[&[u8]],
+    panel: &mut [Vector],
+    unpack: impl Fn(&[u8; BYTES]) -> Scales<GROUPS>,
+    q: impl Fn(&[u8; BYTES], usize) -> __m256i,
+) {
+    // Groups of a step: 1 or 2.
+    let subs = GROUPS / 8;
+    let rows: [_; ROWS] = std::array::from_fn(|r| w[r].as_chunks::<BYTES>().0);
+    for (i, steps) in panel.chunks_exact_mut(8 * (QUADS + 2 * subs)).enumerate() {
+        let blocks = rows.map(|w| &w[i]);
+        let unpacked = blocks.map(&unpack);
+        for (j, step) in steps.chunks_exact_mut(QUADS + 2 * subs).enumerate() {
+            interleave(blocks.map(|b| q(b, j)), &mut step[..QUADS]);
+            for sub in 0..subs {
+                for part in 0..2 {
+                    let of_rows = unpacked.map(|u| u[part][j * subs + sub]);
+                    *step[QUADS + part * subs + sub].floats_mut() = of_rows;
+                }
+            }
+        }
+    }
+}
+
+/// The `j`th 32 of a Q6_K block.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn six_bits(b: &[u8], j: usize) -> __m256i {
+    // Parts 0 and 2 share 32 bytes, parts 1 and 3 the next.
+    let (half, part) = (j / 4, j % 4);
+    let low = shifted(load(b, 64 * half + 32 * (part % 2)), 4 * (part / 2), 15);
+    _mm256_or_si256(low, _mm256_slli_epi16(two_bits(b, 128, j), 4))
+}
+
+/// 32-element blocks that begin with the scale, of signed integers: a step is sixteen vectors of i16 and the scales.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn pack_words<const BYTES: usize>(w: &[&[u8]], panel: &mut [Vector], q: impl Fn(&[u8; BYTES]) -> __m256i) {
+    let rows: [_; ROWS] = std::array::from_fn(|r| w[r].as_chunks::<BYTES>().0);
+    for (i, step) in panel.as_chunks_mut::<{ PAIRS + 1 }>().0.iter_mut().enumerate() {
+        let blocks = rows.map(|w| &w[i]);
+        let q = blocks.map(&q);
+        let (low, rest) = step.split_at_mut(PAIRS / 2);
+        interleave(q.map(|q| _mm256_cvtepi8_epi16(_mm256_castsi256_si128(q))), low);
+        interleave(q.map(|q| _mm256_cvtepi8_epi16(_mm256_extracti128_si256(q, 1))), &mut rest[..PAIRS / 2]);
+        store_ps(&mut rest[PAIRS / 2], f16s(blocks, 0));
+    }
+}
+
+/// Sixteen rows of floats, column by column; the columns beyond the last are 0.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn pack_floats<const N: usize>(w: &[&[u8]], panel: &mut [Vector], load: impl Fn(&[[u8; N]; 8]) -> __m256) {
+    for (half, w) in w.as_chunks::<ROWS>().0.iter().enumerate() {
+        let rows = w.map(|w| w.as_chunks::<N>().0);
+        for (i, columns) in panel.as_chunks_mut::<16>().0.iter_mut().enumerate() {
+            let values = rows.map(|w| {
+                let w = w.get(8 * i..).unwrap_or_default();
+                let padded = match w.first_chunk() {
+                    Some(w) => *w,
+                    None => std::array::from_fn(|j| w.get(j).copied().unwrap_or([0; N])),
+                };
+                _mm256_castps_si256(load(&padded))
+            });
+            let mut turned = [Vector([0; 32]); 8];
+            interleave(values, &mut turned);
+            for (column, v) in turned.into_iter().enumerate() {
+                columns[2 * column + half] = v;
+            }
+        }
+    }
+}
+
+/// The f16 at `at` of eight blocks.
+#[inline]
+#[target_feature(enable = "avx2,f16c")]
+fn f16s<const BYTES: usize>(blocks: [&[u8; BYTES]; ROWS], at: usize) -> __m256 {
+    let bits = blocks.map(|b| [b[at], b[at + 1]]);
+    load_f16(&bits)
+}
+
+/// Turns eight rows of eight 32-bit elements into columns.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn interleave(rows: [__m256i; ROWS], columns: &mut [Vector]) {
+    let columns: &mut [Vector; 8] = columns.try_into().expect("eight columns");
+    // Pairs of rows, then fours, within the 128-bit lanes; then the lanes.
+    let pair = |i: usize| {
+        let (a, b) = (rows[i], rows[i + 1]);
+        [_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b)]
+    };
+    let four = |a: [__m256i; 2], b: [__m256i; 2]| {
+        [
+            _mm256_unpacklo_epi64(a[0], b[0]),
+            _mm256_unpackhi_epi64(a[0], b[0]),
+            _mm256_unpacklo_epi64(a[1], b[1]),
+            _mm256_unpackhi_epi64(a[1], b[1]),
+        ]
+    };
+    let (top, bottom) = (four(pair(0), pair(2)), four(pair(4), pair(6)));
+    for i in 0..4 {
+        store(&mut columns[i], _mm256_permute2x128_si256(top[i], bottom[i], 0x20));
+        store(&mut columns[i + 4], _mm256_permute2x128_si256(top[i], bottom[i], 0x31));
+    }
+}

@@ -1,0 +1,383 @@
+//! Many rows of quantized weights with one row of activations: decoding reads every weight once a token, so that
+//! these run at the speed of memory, or should.
+//!
+//! All types go in steps of 256 elements, eight blocks of 32 or one of 256. As in [`super::avx2_dot`], weights are
+//! unsigned where that is possible, and what that adds is taken out through the sums of the activations.
+
+use std::arch::x86_64::*;
+
+use super::avx2::{load_f32, store_f32};
+use super::avx2_dot::{bit, hsum, load, load_128, load_i8, shifted, signed, two_bits, unsigned};
+use crate::format::iq4_nl::LEVELS;
+use crate::q8::Q8x256;
+
+/// How far ahead of the weights in use the next are fetched, in bytes. It reaches into the next page, where the
+/// processor's own prefetching does not.
+const AHEAD: usize = 4096;
+
+/// The sums of a row: two that take turns, to shorten the chain of additions, and that of the offsets.
+struct Sums {
+    products: [__m256; 2],
+    offset: __m256,
+}
+
+/// The products of all rows. `add` adds those of 256 elements, in `BYTES` bytes, to the sums; the offsets go into the
+/// result `offset` times.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn rows<const BYTES: usize>(
+    w: &[u8],
+    x: &[Q8x256],
+    out: &mut [f32],
+    offset: f32,
+    add: impl Fn(&[u8; BYTES], &Q8x256, &mut Sums),
+) {
+    if w.is_empty() {
+        out.fill(0.0);
+        return;
+    }
+    for (w, out) in w.chunks_exact(w.len() / out.len()).zip(out) {
+        let zero = _mm256_setzero_ps();
+        let mut sums = Sums { products: [zero; 2], offset: zero };
+        let (blocks, rest) = w.as_chunks::<BYTES>();
+        let mut padded = [0; BYTES];
+        assert_eq!(x.len(), blocks.len() + usize::from(!rest.is_empty()));
+        for (i, x) in x.iter().enumerate() {
+            let w = blocks.get(i).unwrap_or_else(|| {
+                padded[..rest.len()].copy_from_slice(rest);
+                &padded
+            });
+            for line in (0..BYTES).step_by(64) {
+                _mm_prefetch::<_MM_HINT_T0>(w.as_ptr().wrapping_add(AHEAD + line).cast());
+            }
+            // Called in one place alone, so that it is inlined.
+            add(w, x, &mut sums);
+        }
+        let products = _mm256_add_ps(sums.products[0], sums.products[1]);
+        *out = hsum(_mm256_fmadd_ps(sums.offset, _mm256_set1_ps(offset), products));
+    }
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) fn q4_0(w: &[u8], x: &[Q8x256], out: &mut [f32]) {
+    rows::<{ 8 * 18 }>(w, x, out, -8.0, |w, x, sums| {
+        let d = f16s::<18>(w, 0);
+        sums.offset = _mm256_fmadd_ps(d, load_f32(&x.offset), sums.offset);
+        add_pairs(sums, d, x, |i| nibble_pairs::<18>(w, 2, i), |q, x| unsigned_pairs(q, x));
+    });
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) fn q4_1(w: &[u8], x: &[Q8x256], out: &mut [f32]) {
+    rows::<{ 8 * 20 }>(w, x, out, 1.0, |w, x, sums| {
+        sums.offset = _mm256_fmadd_ps(f16s::<20>(w, 2), load_f32(&x.offset), sums.offset);
+        add_pairs(sums, f16s::<20>(w, 0), x, |i| nibble_pairs::<20>(w, 4, i), |q, x| unsigned_pairs(q, x));
+    });
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) fn q5_0(w: &[u8], x: &[Q8x256], out: &mut [f32]) {
+    rows::<{ 8 * 22 }>(w, x, out, -16.0, |w, x, sums| {
+        let d = f16s::<22>(w, 0);
+        sums.offset = _mm256_fmadd_ps(d, load_f32(&x.offset), sums.offset);
+        add_pairs(sums, d, x, |i| five_bit_pairs::<22>(w, 2, i), |q, x| unsigned_pairs(q, x));
+    });
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) fn q5_1(w: &[u8], x: &[Q8x256], out: &mut [f32]) {
+    rows::<{ 8 * 24 }>(w, x, out, 1.0, |w, x, sums| {
+        sums.offset = _mm256_fmadd_ps(f16s::<24>(w, 2), load_f32(&x.offset), sums.offset);
+        add_pairs(sums, f16s::<24>(w, 0), x, |i| five_bit_pairs::<24>(w, 4, i), |q, x| unsigned_pairs(q, x));
+    });
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) fn iq4_nl(w: &[u8], x: &[Q8x256], out: &mut [f32]) {
+    // SAFETY: an unaligned load of 16 bytes.
+    let levels = _mm256_broadcastsi128_si256(unsafe { _mm_loadu_si128(LEVELS.as_ptr().cast()) });
+    rows::<{ 8 * 18 }>(w, x, out, 0.0, |w, x, sums| {
+        let pairs = |i| nibble_pairs::<18>(w, 2, i).map(|q| _mm256_shuffle_epi8(levels, q));
+        // Four products of two signed bytes do not fit an i16.
+        let products =
+            |w: [__m256i; 2], x: &[[i8; 32]; 2]| _mm256_add_epi32(signed(w[0], &x[0]), signed(w[1], &x[1]));
+        add_pairs(sums, f16s::<18>(w, 0), x, pairs, products);
+    });
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) fn q8_0(w: &[u8], x: &[Q8x256], out: &mut [f32]) {
+    rows::<{ 8 * 34 }>(w, x, out, 0.0, |w, x, sums| {
+        add_groups(sums, f16s::<34>(w, 0), x, |i| signed(load(w, 34 * i + 2), &x.qs[i]));
+    });
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) fn q4_k(w: &[u8], x: &[Q8x256], out: &mut [f32]) {
+    rows::<144>(w, x, out, -1.0, |w, x, sums| {
+        let d = affine(w, x, sums);
+        add_pairs(sums, d, x, |i| four_bit_pairs(w, 16, i), |q, x| unsigned_pairs(q, x));
+    });
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) fn q5_k(w: &[u8], x: &[Q8x256], out: &mut [f32]) {
+    rows::<176>(w, x, out, -1.0, |w, x, sums| {
+        // Bit i of the bytes in the low lane is for block i, in the high lane for block i + 4.
+        let bits = |at| {
+            let both = _mm256_broadcastsi128_si256(load_128(w, at));
+            _mm256_srlv_epi32(both, _mm256_setr_epi32(0, 0, 0, 0, 4, 4, 4, 4))
+        };
+        let (first, second) = (bits(16), bits(32));
+        let fifth = |bits, i: usize| {
+            let count = _mm_cvtsi32_si128(4 - i as i32);
+            _mm256_and_si256(_mm256_sll_epi16(bits, count), _mm256_set1_epi8(16))
+        };
+        let pairs = |i: usize| {
+            let low = four_bit_pairs(w, 48, i);
+            [_mm256_or_si256(low[0], fifth(first, i)), _mm256_or_si256(low[1], fifth(second, i))]
+        };
+        let d = affine(w, x, sums);
+        add_pairs(sums, d, x, pairs, |q, x| unsigned_pairs(q, x));
+    });
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) fn q6_k(w: &[u8], x: &[Q8x256], out: &mut [f32]) {
+    rows::<210>(w, x, out, -32.0, |w, x, sums| {
+        add_sixteens(sums, f16_8(w, 208), load_128(w, 192), x, |i| {
+            // Parts 0 and 2 of a half share 32 bytes, parts 1 and 3 the next.
+            let (half, part) = (i / 4, i % 4);
+            let low = shifted(load(w, 64 * half + 32 * (part % 2)), 4 * (part / 2), 15);
+            _mm256_or_si256(low, two_bits_at_4(load(w, 128 + 32 * half), part))
+        });
+    });
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) fn q3_k(w: &[u8], x: &[Q8x256], out: &mut [f32]) {
+    rows::<110>(w, x, out, -4.0, |w, x, sums| {
+        // The packing is that of `q3_k::unpack_scales`, here four scales a lane of 32 bits.
+        let packed = load_128(w, 94);
+        let low =
+            _mm_srlv_epi32(_mm_shuffle_epi8(packed, q3_order([2, 6, 2, 6])), _mm_setr_epi32(0, 0, 4, 4));
+        let high = _mm_srlv_epi32(_mm_shuffle_epi8(packed, q3_order([10; 4])), _mm_setr_epi32(0, 2, 4, 6));
+        let (low, high) = (_mm_and_si128(low, _mm_set1_epi8(15)), _mm_and_si128(high, _mm_set1_epi8(3)));
+        let scales = _mm_or_si128(low, _mm_slli_epi16(high, 4));
+        let scales = _mm_sub_epi8(scales, _mm_set1_epi8(32));
+        let third = load(w, 0);
+        add_sixteens(sums, f16_8(w, 108), scales, x, |i| {
+            _mm256_or_si256(two_bits(w, 32, i), bit(third, i, 4))
+        });
+    });
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) fn q2_k(w: &[u8], x: &[Q8x256], out: &mut [f32]) {
+    rows::<84>(w, x, out, -1.0, |w, x, sums| {
+        let both = load_128(w, 0);
+        let nibble = _mm_set1_epi8(15);
+        let mins = _mm256_cvtepu8_epi16(_mm_and_si128(_mm_srli_epi16(both, 4), nibble));
+        let mins = _mm256_cvtepi32_ps(_mm256_madd_epi16(mins, load_i16(&x.sums)));
+        let dmin = _mm256_mul_ps(f16_8(w, 82), load_f32(&x.d));
+        sums.offset = _mm256_fmadd_ps(dmin, mins, sums.offset);
+        add_halves(sums, f16_8(w, 80), _mm_and_si128(both, nibble), x, |i| two_bits(w, 16, i));
+    });
+}
+
+/// Adds pairs of blocks: `q(i)` is the first and the second halves of blocks i and i + 4, `products` eight sums of them
+/// and of the activations in the same order. `d` is the blocks' scales.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn add_pairs(
+    sums: &mut Sums,
+    d: __m256,
+    x: &Q8x256,
+    q: impl Fn(usize) -> [__m256i; 2],
+    products: impl Fn([__m256i; 2], &[[i8; 32]; 2]) -> __m256i,
+) {
+    let scales = _mm256_mul_ps(d, load_f32(&x.d));
+    for (i, x) in x.paired.as_chunks().0.iter().enumerate() {
+        add_scaled(&mut sums.products[i % 2], products(q(i), x), in_lanes(scales, i));
+    }
+}
+
+/// Adds blocks of 32: `products(i)` is eight sums of the products of block i, `d` the blocks' scales.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn add_groups(sums: &mut Sums, d: __m256, x: &Q8x256, products: impl Fn(usize) -> __m256i) {
+    let mut scales = [0.0; 8];
+    store_f32(&mut scales, _mm256_mul_ps(d, load_f32(&x.d)));
+    for (i, &scale) in scales.iter().enumerate() {
+        add_scaled(&mut sums.products[i % 2], products(i), _mm256_set1_ps(scale));
+    }
+}
+
+/// Adds blocks of 32 whose halves have a scale each, in units of `d`, and the offsets of such that `d` alone scales.
+/// `q(i)` is the integers of block i.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn add_sixteens(sums: &mut Sums, d: __m256, scales: __m128i, x: &Q8x256, q: impl Fn(usize) -> __m256i) {
+    let offset = _mm256_cvtepi32_ps(_mm256_madd_epi16(_mm256_cvtepi8_epi16(scales), load_i16(&x.sums)));
+    sums.offset = _mm256_fmadd_ps(_mm256_mul_ps(d, load_f32(&x.d)), offset, sums.offset);
+    add_halves(sums, d, scales, x, q);
+}
+
+/// As [`add_sixteens`], without the offsets.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn add_halves(sums: &mut Sums, d: __m256, scales: __m128i, x: &Q8x256, q: impl Fn(usize) -> __m256i) {
+    let order = _mm_setr_epi8(0, 2, 4, 6, 1, 3, 5, 7, 8, 10, 12, 14, 9, 11, 13, 15);
+    let scales = _mm_shuffle_epi8(scales, order);
+    let (xd, _) = x.d.as_chunks::<4>();
+    for (scales, (j, xd)) in
+        [scales, _mm_unpackhi_epi64(scales, scales)].into_iter().zip(xd.iter().enumerate())
+    {
+        // SAFETY: an unaligned load of 16 bytes.
+        let xd = _mm256_broadcast_ps(unsafe { &*xd.as_ptr().cast() });
+        let scales = _mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(scales)), _mm256_mul_ps(d, xd));
+        for i in 0..4 {
+            let products = unsigned(q(4 * j + i), &x.qs[4 * j + i]);
+            add_scaled(&mut sums.products[i % 2], products, in_lanes(scales, i));
+        }
+    }
+}
+
+/// The scales of the eight blocks of 32 of a block that begins as Q4_K's and Q5_K's do; its minima are added.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn affine(w: &[u8], x: &Q8x256, sums: &mut Sums) -> __m256 {
+    // The packing is that of `q4_k::unpack_scales`, here eight bytes at a time: first the scales of blocks 0 to 3 and
+    // their minima, then those of blocks 4 to 7.
+    let word = |at: usize| u64::from(u32::from_le_bytes([w[at], w[at + 1], w[at + 2], w[at + 3]]));
+    let (first, both) = (word(4) | word(8) << 32, word(12));
+    let low = (both | both << 28) & 0x0f0f_0f0f_0f0f_0f0f;
+    let second = first >> 2 & 0x3030_3030_3030_3030 | low;
+    let all = _mm_set_epi64x(second as i64, (first & 0x3f3f_3f3f_3f3f_3f3f) as i64);
+    let all = _mm_shuffle_epi32(all, 0b11_01_10_00);
+    let floats = |v| _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(v));
+    let mins = _mm256_mul_ps(f16_8(w, 2), floats(_mm_unpackhi_epi64(all, all)));
+    sums.offset = _mm256_fmadd_ps(mins, load_f32(&x.offset), sums.offset);
+    _mm256_mul_ps(f16_8(w, 0), floats(all))
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn add_scaled(sum: &mut __m256, products: __m256i, scale: __m256) {
+    *sum = _mm256_fmadd_ps(_mm256_cvtepi32_ps(products), scale, *sum);
+}
+
+/// Element `i` of either lane all over the lane.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn in_lanes(v: __m256, i: usize) -> __m256 {
+    _mm256_permutevar_ps(v, _mm256_set1_epi32(i as i32))
+}
+
+/// Eight sums of four products of unsigned weights below 32.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn unsigned_pairs(w: [__m256i; 2], x: &[[i8; 32]; 2]) -> __m256i {
+    let products = [_mm256_maddubs_epi16(w[0], load_i8(&x[0])), _mm256_maddubs_epi16(w[1], load_i8(&x[1]))];
+    _mm256_madd_epi16(_mm256_add_epi16(products[0], products[1]), _mm256_set1_epi16(1))
+}
+
+/// The f16s at `at` of eight blocks of `SIZE` bytes.
+#[inline]
+#[target_feature(enable = "avx2,f16c")]
+fn f16s<const SIZE: usize>(w: &[u8], at: usize) -> __m256 {
+    // Of the 16 bytes from here on, block i's f16 is the i-th pair.
+    let from = |i: usize| load_128(w, at + (SIZE - 2) * i);
+    let v = _mm_blend_epi16::<0b10>(from(0), from(1));
+    let v = _mm_blend_epi16::<0b100>(v, from(2));
+    let v = _mm_blend_epi16::<0b1000>(v, from(3));
+    let v = _mm_blend_epi16::<0b1_0000>(v, from(4));
+    let v = _mm_blend_epi16::<0b10_0000>(v, from(5));
+    let v = _mm_blend_epi16::<0b100_0000>(v, from(6));
+    _mm256_cvtph_ps(_mm_blend_epi16::<0b1000_0000>(v, from(7)))
+}
+
+/// The f16 at `at`, eight times.
+#[inline]
+#[target_feature(enable = "avx2,f16c")]
+fn f16_8(w: &[u8], at: usize) -> __m256 {
+    _mm256_cvtph_ps(_mm_set1_epi16(i16::from_le_bytes([w[at], w[at + 1]])))
+}
+
+/// The nibbles at `at` of blocks i and i + 4 of `SIZE` bytes, in the order of [`Q8x256::paired`].
+#[inline]
+#[target_feature(enable = "avx2")]
+fn nibble_pairs<const SIZE: usize>(w: &[u8], at: usize, i: usize) -> [__m256i; 2] {
+    let both = _mm256_set_m128i(load_128(w, SIZE * (i + 4) + at), load_128(w, SIZE * i + at));
+    let mask = _mm256_set1_epi8(15);
+    [_mm256_and_si256(both, mask), _mm256_and_si256(_mm256_srli_epi16(both, 4), mask)]
+}
+
+/// As [`nibble_pairs`], of a 256-element block.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn four_bit_pairs(w: &[u8], at: usize, i: usize) -> [__m256i; 2] {
+    // Blocks 2 j and 2 j + 1 are the low and the high nibbles of the same 32 bytes.
+    let at = at + 32 * (i / 2);
+    let half = |at: usize| {
+        let both = _mm256_set_m128i(load_128(w, at + 64), load_128(w, at));
+        shifted(both, 4 * (i % 2), 15)
+    };
+    [half(at), half(at + 16)]
+}
+
+/// As [`nibble_pairs`] with four bytes of fifth bits before the nibbles.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn five_bit_pairs<const SIZE: usize>(w: &[u8], at: usize, i: usize) -> [__m256i; 2] {
+    let bits = _mm256_set_m128i(word_4(w, SIZE * (i + 4) + at), word_4(w, SIZE * i + at));
+    let [first, second] = nibble_pairs::<SIZE>(w, at + 4, i);
+    [_mm256_or_si256(first, bits_at_4(bits, 0)), _mm256_or_si256(second, bits_at_4(bits, 2))]
+}
+
+/// The four bytes at `at`, four times.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn word_4(w: &[u8], at: usize) -> __m128i {
+    _mm_set1_epi32(i32::from_le_bytes([w[at], w[at + 1], w[at + 2], w[at + 3]]))
+}
+
+/// The bits of the bytes `from` and `from + 1` of either lane as bit 4 of the lane's bytes.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn bits_at_4(bits: __m256i, from: i8) -> __m256i {
+    let (a, b) = (from, from + 1);
+    let order = _mm_setr_epi8(a, a, a, a, a, a, a, a, b, b, b, b, b, b, b, b);
+    let bytes = _mm256_shuffle_epi8(bits, _mm256_broadcastsi128_si256(order));
+    let mask = _mm256_set1_epi64x(0x8040_2010_0804_0201_u64 as i64);
+    let set = _mm256_cmpeq_epi8(_mm256_and_si256(bytes, mask), mask);
+    _mm256_and_si256(set, _mm256_set1_epi8(16))
+}
+
+/// The `part`th two bits of every byte as bits 4 and 5.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn two_bits_at_4(bytes: __m256i, part: usize) -> __m256i {
+    let moved = match part {
+        0 => _mm256_slli_epi16(bytes, 4),
+        1 => _mm256_slli_epi16(bytes, 2),
+        2 => bytes,
+        _ => _mm256_srli_epi16(bytes, 2),
+    };
+    _mm256_and_si256(moved, _mm256_set1_epi8(0x30))
+}
+
+/// The order that puts the four bytes from each of `at` on side by side.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn q3_order(at: [i32; 4]) -> __m128i {
+    let [a, b, c, d] = at.map(|at| at * 0x0101_0101 + 0x0302_0100);
+    _mm_setr_epi32(a, b, c, d)
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn load_i16(x: &[i16; 16]) -> __m256i {
+    // SAFETY: an unaligned load of 32 bytes.
+    unsafe { _mm256_loadu_si256(x.as_ptr().cast()) }
+}
