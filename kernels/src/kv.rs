@@ -1,6 +1,7 @@
 //! How keys and values lie in memory: so that attention reads them in one stream and never sums across lanes.
 
-use crate::format::{self, TensorType};
+use crate::format::TensorType;
+use crate::isa::Kernels;
 
 /// Positions of a block, the unit of layout and of the online softmax.
 pub const KEY_BLOCK: usize = 64;
@@ -67,7 +68,7 @@ impl KvLayout {
     }
 
     /// Stores a key and a value, `head_dim` elements each, as position `at` of a block.
-    pub fn store(&self, block: &mut [u8], at: usize, key: &[f32], value: &[f32]) {
+    pub fn store(&self, kernels: &Kernels, block: &mut [u8], at: usize, key: &[f32], value: &[f32]) {
         assert!(at < KEY_BLOCK && key.len() == self.head_dim && value.len() == self.head_dim);
         assert_eq!(block.len(), self.block_bytes());
         let (keys, values) = block.split_at_mut(self.block_bytes() / 2);
@@ -86,14 +87,14 @@ impl KvLayout {
                     put_row(values, row, &to_f16(&value));
                 }
                 _ => {
-                    let key = to_q8(&key);
+                    let key = to_q8(kernels, &key);
                     let rows = &mut keys[first / PANEL * Q8_KEYS..][..Q8_KEYS];
                     let (scales, rows) = rows.split_at_mut(2 * PANEL);
                     scales.as_chunks_mut().0[at % PANEL] = [key[0], key[1]];
                     for (row, q) in rows.chunks_exact_mut(PANEL).zip(&key[2..]) {
                         row[at % PANEL] = *q;
                     }
-                    values[row * Q8_VALUES..][..Q8_VALUES].copy_from_slice(&to_q8(&value));
+                    values[row * Q8_VALUES..][..Q8_VALUES].copy_from_slice(&to_q8(kernels, &value));
                 }
             }
         }
@@ -106,7 +107,7 @@ impl KvLayout {
         }
         let zeros = vec![0.0; self.head_dim];
         for at in len..KEY_BLOCK {
-            self.store(block, at, &zeros, &zeros);
+            self.store(&crate::scalar::KERNELS, block, at, &zeros, &zeros);
         }
     }
 
@@ -147,8 +148,12 @@ fn to_f16(x: &[f32; PANEL]) -> [[u8; 2]; PANEL] {
     out.map(half::f16::to_le_bytes)
 }
 
-fn to_q8(x: &[f32; PANEL]) -> [u8; Q8_VALUES] {
+/// A Q8_0 block: the same bytes from every kernel set.
+fn to_q8(kernels: &Kernels, x: &[f32; PANEL]) -> [u8; Q8_VALUES] {
+    let (mut q, mut d) = ([0; PANEL], [0.0]);
+    (kernels.quantize_q8)(x, &mut q, &mut d, &mut [0; 2]);
     let mut out = [0; Q8_VALUES];
-    format::encode(TensorType::Q8_0, x, &mut out);
+    out[..2].copy_from_slice(&half::f16::from_f32_const(d[0]).to_le_bytes());
+    out[2..].copy_from_slice(&q.map(|q| q as u8));
     out
 }

@@ -40,7 +40,7 @@ fn keys_and_values_lie_where_the_layout_says() {
             layout.clear(&mut block, 0);
             let rows: Vec<_> = (0..KEY_BLOCK).map(|_| (random(head_dim), random(head_dim))).collect();
             for at in (0..KEY_BLOCK).rev() {
-                layout.store(&mut block, at, &rows[at].0, &rows[at].1);
+                layout.store(all()[0], &mut block, at, &rows[at].0, &rows[at].1);
             }
             for kernels in all() {
                 let what = format!("{}, {ty}, {head_dim}", kernels.name);
@@ -71,7 +71,7 @@ fn keys_and_values_lie_where_the_layout_says() {
             // Cleared from a position on, it is as if no more had been stored.
             let mut short = vec![0; layout.block_bytes()];
             for (at, (key, value)) in rows.iter().enumerate().take(37) {
-                layout.store(&mut short, at, key, value);
+                layout.store(all()[0], &mut short, at, key, value);
             }
             layout.clear(&mut block, 37);
             assert!(block == short, "{ty}, {head_dim}");

@@ -183,7 +183,7 @@ impl Model {
             self.matmul(&w.k_proj, &mut x, k);
             self.matmul(&w.v_proj, &mut x, v);
             self.norm_and_rotate(k, kv_dim, &w.k_norm, &s.rope, 1.0);
-            kv.push(k, v);
+            kv.push(self.kernels, k, v);
         }
         self.norm_and_rotate(q, q_dim, &w.q_norm, &s.rope, 1.0 / (head_dim as f32).sqrt());
 

@@ -127,6 +127,13 @@ fn floats_as_stored_stay_within_a_thousandth() {
     check(FileType::BF16, TensorType::F16, [(2.2e-2, 2.1e-3), layers, (3.3e-2, 1.8e-3), wide]);
 }
 
+/// Keys and values as Q8_0 and nothing else rounded. That is by how much `--kv-type q8_0` is coarser than F16, whose
+/// bounds are above.
+#[test]
+fn q8_0_keys_and_values_alone_stay_within_what_was_measured() {
+    check(FileType::F32, TensorType::Q8_0, [(1.0, 1.0); 4]);
+}
+
 #[test]
 fn quantized_stays_within_what_was_measured() {
     let odd = KV_ALONE[2];

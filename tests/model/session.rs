@@ -174,6 +174,49 @@ fn a_saved_session_goes_on_as_if_it_had_not_stopped() {
     assert_eq!(left.len(), 1, "only the session is left: {left:?}");
 }
 
+/// What the tests above hold F16 to, the default, in short.
+#[test]
+fn every_storage_of_keys_and_values_keeps_the_promises() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("session");
+    let ids = ids(150);
+    for kv_type in [TensorType::F32, TensorType::Q8_0] {
+        for (name, model) in models() {
+            let new = |threads| {
+                let options = SessionOptions { kv_type, threads: Some(threads), ..Default::default() };
+                Session::new(model.clone(), options).expect("a session")
+            };
+            let mut whole = new(2);
+            let expected = bits(whole.prefill(&ids).expect("it fits"));
+            let mut split = new(1);
+            for id in &ids[..70] {
+                split.decode(*id).expect("it fits");
+            }
+            split.save(&path).expect("it saves");
+            assert_eq!(
+                bits(split.prefill(&ids[70..]).expect("it fits")),
+                expected,
+                "{name}, {kv_type}, split"
+            );
+            let mut other = new(3);
+            other.load(&path).expect("it loads");
+            let mut fork = other.fork().expect("there is memory");
+            assert_eq!(
+                bits(other.prefill(&ids[70..]).expect("it fits")),
+                expected,
+                "{name}, {kv_type}, loaded"
+            );
+            whole.rollback(70).expect("it was there");
+            assert_eq!(bits(whole.logits()), bits(fork.logits()), "{name}, {kv_type}, back");
+            assert_eq!(
+                bits(fork.prefill(&ids[70..]).expect("it fits")),
+                bits(whole.prefill(&ids[70..]).expect("it fits")),
+                "{name}, {kv_type}, fork and rollback"
+            );
+        }
+    }
+}
+
 #[test]
 fn a_session_that_does_not_fit_is_refused_and_changes_nothing() {
     let dir = tempfile::tempdir().expect("a directory");
