@@ -4,7 +4,7 @@ mod save;
 
 use crate::model::{Config, Scratch, State};
 use crate::{Model, Result};
-use brooklet_kernels::{KvLayout, TensorType};
+use brooklet_kernels::{KvLayout, Team, TensorType};
 use rayon::ThreadPool;
 use std::sync::Arc;
 
@@ -102,7 +102,7 @@ impl Default for SessionOptions {
 /// One conversation's state over a shared [`Model`].
 pub struct Session {
     model: Arc<Model>,
-    pool: Arc<ThreadPool>,
+    threads: Arc<Threads>,
     kv_layout: KvLayout,
     context: usize,
     tokens: Vec<u32>,
@@ -127,14 +127,11 @@ impl Session {
         let kv_layout =
             KvLayout::new(options.kv_type, config.head_dim).ok_or(SessionError::KvType(options.kv_type))?;
         let resources = |reason: String| SessionError::Resources { context, reason };
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(options.threads.unwrap_or_else(num_cpus::get_physical).max(1))
-            .thread_name(|i| format!("brooklet-{i}"))
-            .build()
+        let threads = Threads::new(options.threads.unwrap_or_else(num_cpus::get_physical).max(1))
             .map_err(|e| resources(e.to_string()))?;
         let state = State::new(config, kv_layout, context).map_err(|e| resources(e.to_string()))?;
         Ok(Session {
-            pool: Arc::new(pool),
+            threads: Arc::new(threads),
             kv_layout,
             context,
             tokens: Vec::with_capacity(context),
@@ -157,7 +154,7 @@ impl Session {
 
     /// Threads it computes on.
     pub fn threads(&self) -> usize {
-        self.pool.current_num_threads()
+        self.threads.team.threads()
     }
 
     /// The ids taken so far; its length is the position.
@@ -180,8 +177,8 @@ impl Session {
             self.forward(chunk);
         }
         let last = (ids.len() - 1) % PREFILL_CHUNK;
-        let Session { model, pool, scratch, logits, .. } = self;
-        pool.install(|| model.logits(last, 1, scratch, logits));
+        let Session { model, threads, scratch, logits, .. } = self;
+        threads.run(1, |team| model.logits(last, 1, scratch, logits, team));
         Ok(&self.logits)
     }
 
@@ -198,8 +195,8 @@ impl Session {
             for start in (0..chunk.len()).step_by(LOGITS_CHUNK) {
                 let count = LOGITS_CHUNK.min(chunk.len() - start);
                 let rows = &mut rows[..count * vocab_size];
-                let Session { model, pool, scratch, .. } = self;
-                pool.install(|| model.logits(start, count, scratch, rows));
+                let Session { model, threads, scratch, .. } = self;
+                threads.run(count, |team| model.logits(start, count, scratch, rows, team));
                 for (i, row) in rows.chunks_exact(vocab_size).enumerate() {
                     each(c * PREFILL_CHUNK + start + i, row);
                 }
@@ -221,7 +218,8 @@ impl Session {
     ///
     /// Keys and values are cut off. The convolutions keep no history, but they are finite: taking the
     /// last (L - 1) · conv layers tokens again, against the keys and values that are still there,
-    /// restores their state exactly (one more token, and the logits too).
+    /// restores their state (one more token, and the logits too): exactly where these were taken several at a time,
+    /// else to within rounding.
     ///
     /// # Errors
     /// `len` is beyond what the session holds.
@@ -237,13 +235,13 @@ impl Session {
         self.state.truncate(len);
         self.logits.fill(0.0);
         let first = len.saturating_sub(replay_len(self.model.config()));
-        let Session { model, pool, tokens, state, scratch, logits, .. } = self;
+        let Session { model, threads, tokens, state, scratch, logits, .. } = self;
         let mut pos = first;
         for chunk in tokens[first..].chunks(PREFILL_CHUNK) {
-            pool.install(|| model.forward(chunk, pos, state, scratch, true));
+            threads.run(chunk.len(), |team| model.forward(chunk, pos, state, scratch, true, team));
             pos += chunk.len();
             if pos == len {
-                pool.install(|| model.logits(chunk.len() - 1, 1, scratch, logits));
+                threads.run(1, |team| model.logits(chunk.len() - 1, 1, scratch, logits, team));
             }
         }
         Ok(())
@@ -269,7 +267,7 @@ impl Session {
         tokens.extend_from_slice(&self.tokens);
         Ok(Session {
             model: self.model.clone(),
-            pool: self.pool.clone(),
+            threads: self.threads.clone(),
             kv_layout: self.kv_layout,
             context: self.context,
             tokens,
@@ -298,8 +296,8 @@ impl Session {
 
     fn forward(&mut self, ids: &[u32]) {
         let first = self.tokens.len();
-        let Session { model, pool, state, scratch, .. } = self;
-        pool.install(|| model.forward(ids, first, state, scratch, false));
+        let Session { model, threads, state, scratch, .. } = self;
+        threads.run(ids.len(), |team| model.forward(ids, first, state, scratch, false, team));
         self.tokens.extend_from_slice(ids);
     }
 
@@ -317,6 +315,27 @@ impl Session {
             return Err(SessionError::ContextFull { needed, context, limit });
         }
         Ok(())
+    }
+}
+
+/// The threads of a session and its forks. One kind sleeps while the other works.
+struct Threads {
+    /// For many tokens at once.
+    pool: ThreadPool,
+    /// For one.
+    team: Team,
+}
+
+impl Threads {
+    fn new(threads: usize) -> Result<Threads, Box<dyn std::error::Error>> {
+        let name = |i| format!("brooklet-{i}");
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).thread_name(name).build()?;
+        Ok(Threads { pool, team: Team::new(threads)? })
+    }
+
+    /// Runs a pass over `n` tokens.
+    fn run<T: Send>(&self, n: usize, pass: impl FnOnce(&Team) -> T + Send) -> T {
+        if n == 1 { pass(&self.team) } else { self.pool.install(|| pass(&self.team)) }
     }
 }
 

@@ -6,8 +6,9 @@
 //! result depends on a query's position and past alone: not on the queries beside it, nor on the threads.
 
 use super::kv::{KvLayer, PIECE};
-use super::parallel::for_each_chunk;
-use brooklet_kernels::{KEY_BLOCK, Kernels, KvLayout, OutTile, PANEL, Rows, RowsMut, TensorType, tiles};
+use brooklet_kernels::{
+    KEY_BLOCK, Kernels, KvLayout, OutTile, PANEL, Rows, RowsMut, Team, TensorType, tiles,
+};
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -41,22 +42,28 @@ pub struct Attend<'a> {
 impl Attend<'_> {
     /// `out = softmax(q·k) v` for tokens at positions `first..`; `q` and `out` are `n × num_heads·head_dim`, `q` scaled
     /// by 1/√head_dim. `partials` is room for [`partials_len`] floats.
-    pub fn attend(&self, first: usize, q: &[f32], out: &mut [f32], partials: &mut [f32]) {
+    pub fn attend(&self, first: usize, q: &[f32], out: &mut [f32], partials: &mut [f32], team: &Team) {
         let row = self.kv.num_kv_heads() * self.group * self.layout().head_dim();
-        if out.len() == row { self.decode(first, q, out, partials) } else { self.prefill(first, q, out, row) }
+        if out.len() == row {
+            self.decode(first, q, out, partials, team)
+        } else {
+            self.prefill(first, q, out, row)
+        }
     }
 
     /// One token: every head and piece is a task.
-    fn decode(&self, pos: usize, q: &[f32], out: &mut [f32], partials: &mut [f32]) {
+    fn decode(&self, pos: usize, q: &[f32], out: &mut [f32], partials: &mut [f32], team: &Team) {
         let d = self.layout().head_dim();
         let num_kv_heads = self.kv.num_kv_heads();
         let pieces = self.pieces(pos, pos);
         let task = self.group * partial_len(d);
         let partials = &mut partials[..pieces.len() * num_kv_heads * task];
-        for_each_chunk(partials, task, |i, partial| {
-            let (piece, head) = (pieces.start + i / num_kv_heads, i % num_kv_heads);
-            let q = &q[head * self.group * d..][..self.group * d];
-            self.piece(piece, head, pos, q, partial);
+        team.fill(partials, task, |range, partials| {
+            for (i, partial) in (range.start / task..).zip(partials.chunks_exact_mut(task)) {
+                let (piece, head) = (pieces.start + i / num_kv_heads, i % num_kv_heads);
+                let q = &q[head * self.group * d..][..self.group * d];
+                self.piece(piece, head, pos, q, partial);
+            }
         });
         let (total, rest) = partials.split_at_mut(num_kv_heads * task);
         for piece in rest.chunks_exact(num_kv_heads * task) {

@@ -8,7 +8,7 @@ use super::shortconv::short_conv;
 use super::state::{LayerState, State};
 use super::weights::{Attention, Matrix, Mixer, Mlp, ShortConv};
 use super::{Config, Model};
-use brooklet_kernels::{Activations, Panel, Q8Buffer, Spread, format, tiles};
+use brooklet_kernels::{Activations, Panel, Q8Buffer, Spread, Team, format, tiles};
 use rayon::prelude::*;
 use std::sync::{Mutex, PoisonError};
 
@@ -20,8 +20,6 @@ const ROW_GROUP: usize = 16;
 const TILES_A_THREAD: usize = 4;
 /// The fewest tokens whose work outside of the matrices is worth a task of its own.
 const TASK_TOKENS: usize = 8;
-/// The smallest number of outputs worth a task of its own in decode.
-const DECODE_ROWS: usize = 64;
 
 /// Working memory for up to `tokens` tokens at once, reused by every layer.
 pub struct Scratch {
@@ -63,7 +61,7 @@ impl Scratch {
     }
 
     /// Makes room for `n` tokens at once, if there is not already.
-    fn reserve(&mut self, config: &Config, n: usize) {
+    fn reserve(&mut self, config: &Config, n: usize, threads: usize) {
         if n <= self.tokens {
             return;
         }
@@ -74,7 +72,8 @@ impl Scratch {
         let widths = [
             (&mut self.x, hidden),
             (&mut self.h, hidden.max(q)),
-            (&mut self.wide, (3 * hidden).max(q).max(ffn)),
+            // One token's q, k and v lie side by side.
+            (&mut self.wide, (3 * hidden).max(3 * q).max(ffn)),
             (&mut self.wide2, ffn),
             (&mut self.k, q),
             (&mut self.v, q),
@@ -84,7 +83,8 @@ impl Scratch {
             buffer.resize(n * width, 0.0);
         }
         self.operand.q8 = Q8Buffer::with_capacity((n * hidden.max(q).max(ffn)).next_multiple_of(32));
-        self.operand.panels.resize_with(rayon::current_num_threads(), Mutex::default);
+        self.operand.q8.reserve_lone(hidden.max(q).max(ffn));
+        self.operand.panels.resize_with(threads, Mutex::default);
         self.tokens = n;
     }
 }
@@ -92,7 +92,8 @@ impl Scratch {
 impl Model {
     /// Takes `ids` at positions `first..`, leaves their hidden states in the scratch and, unless
     /// `replay` is set, appends keys and values to the state; a replay finds them there already.
-    /// Every result depends on a token's position and past alone, never on how tokens were grouped.
+    /// A result depends on a token's position and past alone, and on whether the token was the only one: those go
+    /// another way, on the team, where several use rayon's current pool.
     pub(crate) fn forward(
         &self,
         ids: &[u32],
@@ -100,37 +101,38 @@ impl Model {
         state: &mut State,
         scratch: &mut Scratch,
         replay: bool,
+        team: &Team,
     ) {
         let (config, n) = (&self.config, ids.len());
         let hidden = config.hidden_size;
-        scratch.reserve(config, n);
+        scratch.reserve(config, n, team.threads());
         scratch.rope.prepare(first, n);
         self.embed(ids, &mut scratch.x[..n * hidden]);
         for (layer, state) in self.weights.layers.iter().zip(&mut state.layers) {
             self.norm(&scratch.x[..n * hidden], &layer.operator_norm, &mut scratch.h);
             match (&layer.mixer, state) {
                 (Mixer::ShortConv(w), LayerState::ShortConv(columns)) => {
-                    self.short_conv(w, columns, n, scratch);
+                    self.short_conv(w, columns, n, scratch, team);
                 }
                 (Mixer::Attention(w), LayerState::Attention(kv)) => {
-                    self.attention(w, kv, first, n, scratch, replay);
+                    self.attention(w, kv, first, n, scratch, replay, team);
                 }
                 _ => unreachable!("state and weights are built from the same configuration"),
             }
             add(&mut scratch.x, &scratch.delta[..n * hidden]);
             self.norm(&scratch.x[..n * hidden], &layer.ffn_norm, &mut scratch.h);
-            self.mlp(&layer.mlp, n, scratch);
+            self.mlp(&layer.mlp, n, scratch, team);
             add(&mut scratch.x, &scratch.delta[..n * hidden]);
         }
     }
 
     /// Logits of the `count` tokens of the last [`Model::forward`] from the `t`-th on:
     /// `count × vocab_size`.
-    pub(crate) fn logits(&self, t: usize, count: usize, scratch: &mut Scratch, out: &mut [f32]) {
+    pub(crate) fn logits(&self, t: usize, count: usize, scratch: &mut Scratch, out: &mut [f32], team: &Team) {
         let hidden = self.config.hidden_size;
         self.norm(&scratch.x[t * hidden..(t + count) * hidden], &self.weights.norm, &mut scratch.h);
         let mut x = self.prepare(&scratch.h[..count * hidden], &mut scratch.operand, &[&self.weights.head]);
-        self.matmul(&self.weights.head, &mut x, out);
+        self.matmul(&self.weights.head, &mut x, out, team);
     }
 
     /// `n × hidden` rows of the embedding.
@@ -144,6 +146,9 @@ impl Model {
 
     /// RMS norm of every row of `x`.
     fn norm(&self, x: &[f32], weight: &[f32], out: &mut [f32]) {
+        if x.len() == weight.len() {
+            return (self.kernels.rms_norm)(x, weight, self.config.norm_eps, &mut out[..x.len()]);
+        }
         x.par_chunks_exact(weight.len())
             .zip(out.par_chunks_exact_mut(weight.len()))
             .with_min_len(TASK_TOKENS)
@@ -151,15 +156,15 @@ impl Model {
     }
 
     /// `delta = W_out (C ⊙ conv(B ⊙ X))` with `[B, C, X] = W_in h`.
-    fn short_conv(&self, w: &ShortConv, columns: &mut [f32], n: usize, s: &mut Scratch) {
+    fn short_conv(&self, w: &ShortConv, columns: &mut [f32], n: usize, s: &mut Scratch, team: &Team) {
         let hidden = self.config.hidden_size;
         let bcx = &mut s.wide[..n * 3 * hidden];
         let mut x = self.prepare(&s.h[..n * hidden], &mut s.operand, &[&w.in_proj]);
-        self.matmul(&w.in_proj, &mut x, bcx);
+        self.matmul(&w.in_proj, &mut x, bcx, team);
         let conv = &mut s.h[..n * hidden];
         short_conv(bcx, &w.taps, columns, conv, hidden);
         let mut x = self.prepare(conv, &mut s.operand, &[&w.out_proj]);
-        self.matmul(&w.out_proj, &mut x, &mut s.delta[..n * hidden]);
+        self.matmul(&w.out_proj, &mut x, &mut s.delta[..n * hidden], team);
     }
 
     /// `delta = W_o softmax(q·k / √d) v`, with q and k normed a head and turned by RoPE.
@@ -171,17 +176,28 @@ impl Model {
         n: usize,
         s: &mut Scratch,
         replay: bool,
+        team: &Team,
     ) {
         let Config { hidden_size: hidden, num_heads, head_dim, .. } = self.config;
         let q_dim = num_heads * head_dim;
         let kv_dim = w.num_kv_heads * head_dim;
-        let q = &mut s.wide[..n * q_dim];
         let mut x = self.prepare(&s.h[..n * hidden], &mut s.operand, &[&w.q_proj, &w.k_proj, &w.v_proj]);
-        self.matmul(&w.q_proj, &mut x, q);
+        let (q, k, v) = if n == 1 {
+            let qkv = &mut s.wide[..q_dim + 2 * kv_dim];
+            self.matvecs(&[&w.q_proj, &w.k_proj, &w.v_proj], &x, qkv, team);
+            let (q, kv) = qkv.split_at_mut(q_dim);
+            let (k, v) = kv.split_at_mut(kv_dim);
+            (q, k, v)
+        } else {
+            let (q, k, v) = (&mut s.wide[..n * q_dim], &mut s.k[..n * kv_dim], &mut s.v[..n * kv_dim]);
+            self.matmul(&w.q_proj, &mut x, q, team);
+            if !replay {
+                self.matmul(&w.k_proj, &mut x, k, team);
+                self.matmul(&w.v_proj, &mut x, v, team);
+            }
+            (q, k, v)
+        };
         if !replay {
-            let (k, v) = (&mut s.k[..n * kv_dim], &mut s.v[..n * kv_dim]);
-            self.matmul(&w.k_proj, &mut x, k);
-            self.matmul(&w.v_proj, &mut x, v);
             self.norm_and_rotate(k, kv_dim, &w.k_norm, &s.rope, 1.0);
             kv.push(self.kernels, k, v);
         }
@@ -194,9 +210,10 @@ impl Model {
             q,
             out,
             &mut s.partials,
+            team,
         );
         let mut x = self.prepare(out, &mut s.operand, &[&w.out_proj]);
-        self.matmul(&w.out_proj, &mut x, &mut s.delta[..n * hidden]);
+        self.matmul(&w.out_proj, &mut x, &mut s.delta[..n * hidden], team);
     }
 
     /// Norms every head of every row of `x`, turns it by its position and scales it.
@@ -215,18 +232,22 @@ impl Model {
     }
 
     /// `delta = W_down (silu(W_gate h) ⊙ W_up h)`.
-    fn mlp(&self, w: &Mlp, n: usize, s: &mut Scratch) {
+    fn mlp(&self, w: &Mlp, n: usize, s: &mut Scratch, team: &Team) {
         let Config { hidden_size: hidden, intermediate_size: ffn, .. } = self.config;
         let (gate, up) = (&mut s.wide[..n * ffn], &mut s.wide2[..n * ffn]);
         let mut x = self.prepare(&s.h[..n * hidden], &mut s.operand, &[&w.gate, &w.up]);
-        self.matmul(&w.gate, &mut x, gate);
-        self.matmul(&w.up, &mut x, up);
-        gate.par_chunks_exact_mut(ffn)
-            .zip(up.par_chunks_exact(ffn))
-            .with_min_len(TASK_TOKENS)
-            .for_each(|(gate, up)| (self.kernels.silu_mul)(gate, up));
+        if n == 1 {
+            self.gate_up(w, &x, gate, team);
+        } else {
+            self.matmul(&w.gate, &mut x, gate, team);
+            self.matmul(&w.up, &mut x, up, team);
+            gate.par_chunks_exact_mut(ffn)
+                .zip(up.par_chunks_exact(ffn))
+                .with_min_len(TASK_TOKENS)
+                .for_each(|(gate, up)| (self.kernels.silu_mul)(gate, up));
+        }
         let mut x = self.prepare(gate, &mut s.operand, &[&w.down]);
-        self.matmul(&w.down, &mut x, &mut s.delta[..n * hidden]);
+        self.matmul(&w.down, &mut x, &mut s.delta[..n * hidden], team);
     }
 
     /// Quantizes the rows of `x` once for all the matrices that read them, if any wants that.
@@ -246,40 +267,43 @@ impl Model {
     }
 
     /// `out = x · Wᵀ`, token-major.
-    fn matmul(&self, w: &Matrix, x: &mut Input<'_>, out: &mut [f32]) {
-        let Operand { q8, spread, panels } = &mut *x.operand;
-        let x = match w.ty.is_quantized() {
-            true => Activations::Q8(q8),
-            false => Activations::Float { x: x.x },
-        };
-        let (data, bytes) = (w.data(&self.gguf), w.row_bytes());
+    fn matmul(&self, w: &Matrix, x: &mut Input<'_>, out: &mut [f32], team: &Team) {
         if out.len() == w.rows {
-            out.par_chunks_mut(DECODE_ROWS)
-                .zip(data.par_chunks(DECODE_ROWS * bytes))
-                .for_each(|(out, w_rows)| self.kernels.matvec(w.ty, w_rows, w.cols, x, out));
-        } else {
-            spread
-                .parts(self.kernels, w.ty, w.cols, out.len() / w.rows)
-                .par_iter_mut()
-                .for_each(|part| self.kernels.spread(w.ty, x, part));
-            let tile_rows = w.rows.div_ceil(rayon::current_num_threads() * TILES_A_THREAD);
-            let tile_rows = tile_rows.next_multiple_of(ROW_GROUP).min(TILE_ROWS);
-            tiles(out, w.rows, tile_rows).par_iter_mut().zip(data.par_chunks(tile_rows * bytes)).for_each(
-                |(tile, w_rows)| {
-                    let thread = rayon::current_thread_index().unwrap_or(0);
-                    // A panicked task leaves nothing that the next one reads.
-                    let mut panel = panels[thread].lock().unwrap_or_else(PoisonError::into_inner);
-                    self.kernels.matmul(w.ty, w_rows, w.cols, (x, spread), tile, &mut panel);
-                },
-            );
+            return self.matvecs(&[w], x, out, team);
         }
+        let Operand { q8, spread, panels } = &mut *x.operand;
+        let x = activations(w, x.x, q8);
+        spread
+            .parts(self.kernels, w.ty, w.cols, out.len() / w.rows)
+            .par_iter_mut()
+            .for_each(|part| self.kernels.spread(w.ty, x, part));
+        let tile_rows = w.rows.div_ceil(rayon::current_num_threads() * TILES_A_THREAD);
+        let tile_rows = tile_rows.next_multiple_of(ROW_GROUP).min(TILE_ROWS);
+        let data = w.data(&self.gguf).par_chunks(tile_rows * w.row_bytes());
+        tiles(out, w.rows, tile_rows).par_iter_mut().zip(data).for_each(|(tile, w_rows)| {
+            let thread = rayon::current_thread_index().unwrap_or(0);
+            // A panicked task leaves nothing that the next one reads.
+            let mut panel = panels[thread].lock().unwrap_or_else(PoisonError::into_inner);
+            self.kernels.matmul(w.ty, w_rows, w.cols, (x, spread), tile, &mut panel);
+        });
     }
 }
 
 /// What matrices read: activations as floats and, made of them as the weights' types want, in other forms.
-struct Input<'a> {
+pub(super) struct Input<'a> {
     x: &'a [f32],
     operand: &'a mut Operand,
+}
+
+impl Input<'_> {
+    /// The form that the weights want, for a lone token.
+    pub(super) fn activations(&self, w: &Matrix) -> Activations<'_> {
+        activations(w, self.x, &self.operand.q8)
+    }
+}
+
+fn activations<'a>(w: &Matrix, x: &'a [f32], q8: &'a Q8Buffer) -> Activations<'a> {
+    if w.ty.is_quantized() { Activations::Q8(q8) } else { Activations::Float { x } }
 }
 
 /// Memory for the other forms, and for the weights that a thread works on.

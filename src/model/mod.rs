@@ -2,10 +2,10 @@
 
 mod attention;
 mod config;
+mod decode;
 mod error;
 mod forward;
 mod kv;
-mod parallel;
 mod rope;
 mod shortconv;
 mod state;
