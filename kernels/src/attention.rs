@@ -35,5 +35,8 @@ pub struct AttentionKernels {
     pub softmax: fn(scores: &mut [f32], max: &mut f32, sum: &mut f32) -> f32,
     /// RMS norm of one head (`x · rsqrt(mean(x²) + eps) · w`), turned as RoPE does, times `scale`: dimension i of
     /// the first `2 · cos.len()` with dimension i + `cos.len()`, by an angle of which `cos` and `sin` are given.
-    pub norm_rotate: fn(head: &mut [f32], w: &[f32], eps: f32, cos: &[f32], sin: &[f32], scale: f32),
+    pub norm_rotate: NormRotate,
 }
+
+/// The type of [`AttentionKernels::norm_rotate`].
+pub type NormRotate = fn(head: &mut [f32], w: &[f32], eps: f32, cos: &[f32], sin: &[f32], scale: f32);

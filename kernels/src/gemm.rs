@@ -44,7 +44,11 @@ pub(crate) enum Kind {
     Floats,
 }
 
-/// A micro-kernel with the layouts that it reads.
+/// Lays a chunk of a group's rows, slices of equal length, open.
+pub(crate) type Pack = unsafe fn(rows: &[&[u8]], panel: &mut [Vector]);
+
+/// A micro-kernel with the layouts that it reads. Its functions may need instructions of the set that it belongs to,
+/// which [`all`](crate::all) hands out only where the processor has them.
 #[derive(Clone, Copy)]
 pub struct Gemm {
     pub(crate) kind: Kind,
@@ -59,9 +63,9 @@ pub struct Gemm {
     pub(crate) panel_step: usize,
     pub(crate) input_step: usize,
     /// Lays a chunk of a group's rows (`rows` slices of equal length) open.
-    pub(crate) pack: fn(rows: &[&[u8]], panel: &mut [Vector]),
+    pub(crate) pack: Pack,
     /// Broadcasts `len` elements from `start` on of the tokens from `first` to the end of a tile of `n`.
-    pub(crate) spread: fn(x: Activations<'_>, first: usize, n: usize, k: Chunk, input: &mut [Vector]),
+    pub(crate) spread: unsafe fn(x: Activations<'_>, first: usize, n: usize, k: Chunk, input: &mut [Vector]),
     /// The products of the panels of so many groups, one after the other, and `n` tokens.
     ///
     /// # Safety
@@ -162,7 +166,8 @@ impl Spread {
 
 impl SpreadPart<'_> {
     pub(crate) fn fill(&mut self, gemm: &Gemm, x: Activations<'_>) {
-        (gemm.spread)(x, self.first, self.n, self.chunk, self.data);
+        // SAFETY: the set is there only if the processor has its instructions.
+        unsafe { (gemm.spread)(x, self.first, self.n, self.chunk, self.data) };
     }
 }
 
@@ -215,7 +220,8 @@ impl Gemm {
                     let row = (g * self.rows + r).min(n_rows - 1) * row_bytes;
                     &w[row + bytes[0]..row + bytes[1]]
                 });
-                (self.pack)(&rows[..self.rows], panel);
+                // SAFETY: the set is there only if the processor has its instructions.
+                unsafe { (self.pack)(&rows[..self.rows], panel) };
             }
             let (whole_panel, rest_panel) = panel.split_at(whole * panel_len);
             let add = chunk.start > 0;

@@ -21,7 +21,7 @@ mod team;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
-pub use attention::{AttentionKernels, Rows, RowsMut};
+pub use attention::{AttentionKernels, NormRotate, Rows, RowsMut};
 pub use format::TensorType;
 pub use gemm::{Gemm, Panel, Spread, SpreadPart};
 pub use isa::{Gemv, Kernels, QuantizeQ8, UnknownIsa, VecDot, active, all};

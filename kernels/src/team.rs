@@ -135,7 +135,7 @@ impl Team {
         let outcome = catch_unwind(AssertUnwindSafe(|| shared.work(job)));
         shared.gate.0.fetch_add(TURN, Relaxed);
         let mut patience = Patience::default();
-        while shared.gate.0.load(Acquire) % TURN != 0 {
+        while !shared.gate.0.load(Acquire).is_multiple_of(TURN) {
             if !patience.wait() {
                 thread::sleep(Duration::from_micros(50));
             }

@@ -94,10 +94,10 @@ fn multiply_tile<const ROWS: usize, const N: usize>(
             }
         }
     }
-    for r in 0..ROWS {
+    for (r, sums) in sums.into_iter().enumerate() {
         let out = out.data[r * out.stride..][..PANEL].as_chunks_mut::<8>().0;
-        for c in 0..VECTORS {
-            store_f32(&mut out[c], sums[r][c]);
+        for (out, sum) in out.iter_mut().zip(sums) {
+            store_f32(out, sum);
         }
     }
     ROWS

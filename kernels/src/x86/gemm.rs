@@ -8,7 +8,7 @@ use std::arch::x86_64::*;
 
 use super::gemm_pack as pack;
 use crate::format::TensorType;
-use crate::gemm::{Chunk, Gemm, Kind, Out, STEP, Vector};
+use crate::gemm::{Chunk, Gemm, Kind, Out, Pack, STEP, Vector};
 use crate::matmul::Activations;
 use crate::q8::Q8Row;
 
@@ -22,27 +22,26 @@ pub(super) const FLOATS: usize = 2 * STEP;
 /// The micro-kernel for weights of a type.
 pub(super) fn gemm(ty: TensorType) -> Gemm {
     use TensorType::*;
-    // SAFETY: here and below, the set that names this function is handed out only where the features are there.
     match ty {
-        Q4_0 => bytes::<8, 1>(|w, panel| unsafe { pack::q4_0(w, panel) }),
-        Q4_1 => bytes::<8, 1>(|w, panel| unsafe { pack::q4_1(w, panel) }),
-        Q5_0 => bytes::<4, 1>(|w, panel| unsafe { pack::q5_0(w, panel) }),
-        Q5_1 => bytes::<4, 1>(|w, panel| unsafe { pack::q5_1(w, panel) }),
-        Q8_0 => words(|w, panel| unsafe { pack::q8_0(w, panel) }),
-        Q2_K => bytes::<4, 2>(|w, panel| unsafe { pack::q2_k(w, panel) }),
-        Q3_K => bytes::<4, 2>(|w, panel| unsafe { pack::q3_k(w, panel) }),
-        Q4_K => bytes::<8, 1>(|w, panel| unsafe { pack::q4_k(w, panel) }),
-        Q5_K => bytes::<4, 1>(|w, panel| unsafe { pack::q5_k(w, panel) }),
-        Q6_K => bytes::<2, 2>(|w, panel| unsafe { pack::q6_k(w, panel) }),
-        IQ4_NL => words(|w, panel| unsafe { pack::iq4_nl(w, panel) }),
-        F32 => floats(|w, panel| unsafe { pack::f32(w, panel) }),
-        F16 => floats(|w, panel| unsafe { pack::f16(w, panel) }),
-        BF16 => floats(|w, panel| unsafe { pack::bf16(w, panel) }),
+        Q4_0 => bytes::<8, 1>(pack::q4_0),
+        Q4_1 => bytes::<8, 1>(pack::q4_1),
+        Q5_0 => bytes::<4, 1>(pack::q5_0),
+        Q5_1 => bytes::<4, 1>(pack::q5_1),
+        Q8_0 => words(pack::q8_0),
+        Q2_K => bytes::<4, 2>(pack::q2_k),
+        Q3_K => bytes::<4, 2>(pack::q3_k),
+        Q4_K => bytes::<8, 1>(pack::q4_k),
+        Q5_K => bytes::<4, 1>(pack::q5_k),
+        Q6_K => bytes::<2, 2>(pack::q6_k),
+        IQ4_NL => words(pack::iq4_nl),
+        F32 => floats(pack::f32),
+        F16 => floats(pack::f16),
+        BF16 => floats(pack::bf16),
     }
 }
 
 /// For unsigned integers of which the products of `PER` quads fit into i16, with `SUBS` scales a step.
-fn bytes<const PER: usize, const SUBS: usize>(pack: fn(&[&[u8]], &mut [Vector])) -> Gemm {
+fn bytes<const PER: usize, const SUBS: usize>(pack: Pack) -> Gemm {
     Gemm {
         kind: Kind::Bytes { subs: SUBS },
         chunk: 512,
@@ -51,14 +50,13 @@ fn bytes<const PER: usize, const SUBS: usize>(pack: fn(&[&[u8]], &mut [Vector]))
         panel_step: QUADS + 2 * SUBS,
         input_step: QUADS + 1 + SUBS,
         pack,
-        // SAFETY: as in `gemm`.
-        spread: |x, first, n, k, input| unsafe { spread_bytes::<SUBS>(x, first, n, k, input) },
+        spread: spread_bytes::<SUBS>,
         multiply: multiply_bytes::<PER, SUBS>,
     }
 }
 
 /// For signed integers of 8 bits.
-fn words(pack: fn(&[&[u8]], &mut [Vector])) -> Gemm {
+fn words(pack: Pack) -> Gemm {
     Gemm {
         kind: Kind::Words,
         chunk: 256,
@@ -67,14 +65,13 @@ fn words(pack: fn(&[&[u8]], &mut [Vector])) -> Gemm {
         panel_step: PAIRS + 1,
         input_step: PAIRS + 1,
         pack,
-        // SAFETY: as in `gemm`.
-        spread: |x, first, n, k, input| unsafe { spread_words(x, first, n, k, input) },
+        spread: spread_words,
         multiply: multiply_words,
     }
 }
 
 /// For floats.
-fn floats(pack: fn(&[&[u8]], &mut [Vector])) -> Gemm {
+fn floats(pack: Pack) -> Gemm {
     Gemm {
         kind: Kind::Floats,
         chunk: 512,
@@ -157,26 +154,20 @@ unsafe fn multiply_bytes<const PER: usize, const SUBS: usize>(
     n: usize,
     out: Out,
 ) {
-    // SAFETY: `out` lends as many rows as the groups have, and n tokens.
-    match n {
-        1 => each_group(panel, groups, out, 8, |panel, out| unsafe {
-            tile_bytes::<1, PER, SUBS>(panel, input, out)
-        }),
-        2 => each_group(panel, groups, out, 8, |panel, out| unsafe {
-            tile_bytes::<2, PER, SUBS>(panel, input, out)
-        }),
-        3 => each_group(panel, groups, out, 8, |panel, out| unsafe {
-            tile_bytes::<3, PER, SUBS>(panel, input, out)
-        }),
-        4 => each_group(panel, groups, out, 8, |panel, out| unsafe {
-            tile_bytes::<4, PER, SUBS>(panel, input, out)
-        }),
+    let tile = match n {
+        1 => tile_bytes::<1, PER, SUBS>,
+        2 => tile_bytes::<2, PER, SUBS>,
+        3 => tile_bytes::<3, PER, SUBS>,
+        4 => tile_bytes::<4, PER, SUBS>,
         _ => unreachable!("a tile of {n} tokens"),
+    };
+    for (g, panel) in panel.chunks_exact(panel.len() / groups).enumerate() {
+        // SAFETY: `out` lends as many rows as the groups have, and n tokens.
+        unsafe { tile(panel, input, Out { first: out.first.add(8 * g), ..out }) };
     }
 }
 
 /// Eight rows and T tokens. PER `maddubs` are summed in i16; SUBS scales and offsets a step.
-#[inline]
 #[target_feature(enable = "avx2,fma")]
 unsafe fn tile_bytes<const T: usize, const PER: usize, const SUBS: usize>(
     panel: &[Vector],
@@ -201,10 +192,10 @@ unsafe fn tile_bytes<const T: usize, const PER: usize, const SUBS: usize>(
                 for i in 0..PER {
                     let g = sub * sub_quads + part * PER + i;
                     let w = quad(g);
-                    for t in 0..T {
+                    for (t, sum) in words.iter_mut().enumerate() {
                         let pairs = _mm256_maddubs_epi16(w, at(g * T + t));
-                        words[t] = if i == 0 { pairs } else { _mm256_add_epi16(words[t], pairs) };
-                        keep(&mut words[t]);
+                        *sum = if i == 0 { pairs } else { _mm256_add_epi16(*sum, pairs) };
+                        keep(sum);
                     }
                 }
                 for t in 0..T {
@@ -232,18 +223,20 @@ unsafe fn tile_bytes<const T: usize, const PER: usize, const SUBS: usize>(
 
 #[target_feature(enable = "avx2,fma")]
 unsafe fn multiply_words(panel: &[Vector], groups: usize, input: &[Vector], n: usize, out: Out) {
-    // SAFETY: `out` lends as many rows as the groups have, and n tokens.
-    match n {
-        1 => each_group(panel, groups, out, 8, |panel, out| unsafe { tile_words::<1>(panel, input, out) }),
-        2 => each_group(panel, groups, out, 8, |panel, out| unsafe { tile_words::<2>(panel, input, out) }),
-        3 => each_group(panel, groups, out, 8, |panel, out| unsafe { tile_words::<3>(panel, input, out) }),
-        4 => each_group(panel, groups, out, 8, |panel, out| unsafe { tile_words::<4>(panel, input, out) }),
+    let tile = match n {
+        1 => tile_words::<1>,
+        2 => tile_words::<2>,
+        3 => tile_words::<3>,
+        4 => tile_words::<4>,
         _ => unreachable!("a tile of {n} tokens"),
+    };
+    for (g, panel) in panel.chunks_exact(panel.len() / groups).enumerate() {
+        // SAFETY: `out` lends as many rows as the groups have, and n tokens.
+        unsafe { tile(panel, input, Out { first: out.first.add(8 * g), ..out }) };
     }
 }
 
 /// Eight rows and T tokens, integers of 8 bits and no offset.
-#[inline]
 #[target_feature(enable = "avx2,fma")]
 unsafe fn tile_words<const T: usize>(panel: &[Vector], input: &[Vector], out: Out) {
     let (panel_step, input_step) = (PAIRS + 1, T * (PAIRS + 1));
@@ -258,9 +251,9 @@ unsafe fn tile_words<const T: usize>(panel: &[Vector], input: &[Vector], out: Ou
         let mut sums = [_mm256_setzero_si256(); T];
         for g in 0..PAIRS {
             let w = pair(g);
-            for t in 0..T {
+            for (t, sum) in sums.iter_mut().enumerate() {
                 let products = _mm256_madd_epi16(w, at(g * T + t));
-                sums[t] = if g == 0 { products } else { _mm256_add_epi32(sums[t], products) };
+                *sum = if g == 0 { products } else { _mm256_add_epi32(*sum, products) };
             }
         }
         let d = _mm256_castsi256_ps(pair(PAIRS));
@@ -279,20 +272,22 @@ unsafe fn tile_words<const T: usize>(panel: &[Vector], input: &[Vector], out: Ou
 
 #[target_feature(enable = "avx2,fma")]
 unsafe fn multiply_floats(panel: &[Vector], groups: usize, input: &[Vector], n: usize, out: Out) {
-    // SAFETY: `out` lends as many rows as the groups have, and n tokens.
-    match n {
-        1 => each_group(panel, groups, out, 16, |panel, out| unsafe { tile_floats::<1>(panel, input, out) }),
-        2 => each_group(panel, groups, out, 16, |panel, out| unsafe { tile_floats::<2>(panel, input, out) }),
-        3 => each_group(panel, groups, out, 16, |panel, out| unsafe { tile_floats::<3>(panel, input, out) }),
-        4 => each_group(panel, groups, out, 16, |panel, out| unsafe { tile_floats::<4>(panel, input, out) }),
-        5 => each_group(panel, groups, out, 16, |panel, out| unsafe { tile_floats::<5>(panel, input, out) }),
-        6 => each_group(panel, groups, out, 16, |panel, out| unsafe { tile_floats::<6>(panel, input, out) }),
+    let tile = match n {
+        1 => tile_floats::<1>,
+        2 => tile_floats::<2>,
+        3 => tile_floats::<3>,
+        4 => tile_floats::<4>,
+        5 => tile_floats::<5>,
+        6 => tile_floats::<6>,
         _ => unreachable!("a tile of {n} tokens"),
+    };
+    for (g, panel) in panel.chunks_exact(panel.len() / groups).enumerate() {
+        // SAFETY: `out` lends as many rows as the groups have, and n tokens.
+        unsafe { tile(panel, input, Out { first: out.first.add(16 * g), ..out }) };
     }
 }
 
 /// Sixteen rows and T tokens.
-#[inline]
 #[target_feature(enable = "avx2,fma")]
 unsafe fn tile_floats<const T: usize>(panel: &[Vector], input: &[Vector], out: Out) {
     let elements = panel.len() / 2;
@@ -303,10 +298,10 @@ unsafe fn tile_floats<const T: usize>(panel: &[Vector], input: &[Vector], out: O
     for i in 0..elements {
         // SAFETY: i is below the elements of both, which are two vectors and T floats each.
         let (w, x) = unsafe { ([load_ps(&*w.add(2 * i)), load_ps(&*w.add(2 * i + 1))], x.add(i * T)) };
-        for t in 0..T {
+        for (t, acc) in acc.iter_mut().enumerate() {
             // SAFETY: as above.
             let x = _mm256_set1_ps(unsafe { *x.add(t) });
-            acc[t] = [_mm256_fmadd_ps(w[0], x, acc[t][0]), _mm256_fmadd_ps(w[1], x, acc[t][1])];
+            *acc = [_mm256_fmadd_ps(w[0], x, acc[0]), _mm256_fmadd_ps(w[1], x, acc[1])];
         }
     }
     for (t, acc) in acc.into_iter().enumerate() {
@@ -317,16 +312,6 @@ unsafe fn tile_floats<const T: usize>(panel: &[Vector], input: &[Vector], out: O
     }
 }
 
-/// Calls `multiply` for each group of `rows` rows with its panel and the place of its results.
-#[inline]
-#[target_feature(enable = "avx2,fma")]
-fn each_group(panel: &[Vector], groups: usize, out: Out, rows: usize, multiply: impl Fn(&[Vector], Out)) {
-    for (g, panel) in panel.chunks_exact(panel.len() / groups).enumerate() {
-        // SAFETY: by the caller's contract there are so many rows.
-        multiply(panel, Out { first: unsafe { out.first.add(g * rows) }, ..out });
-    }
-}
-
 /// What the sums of eight rows begin with.
 ///
 /// # Safety
@@ -334,12 +319,11 @@ fn each_group(panel: &[Vector], groups: usize, out: Out, rows: usize, multiply: 
 #[inline]
 #[target_feature(enable = "avx2")]
 unsafe fn start(out: Out, t: usize, row: usize) -> __m256 {
-    // SAFETY: by the contract.
-    if out.add {
-        unsafe { _mm256_loadu_ps(out.first.add(t * out.stride + row)) }
-    } else {
-        _mm256_setzero_ps()
+    if !out.add {
+        return _mm256_setzero_ps();
     }
+    // SAFETY: by the contract.
+    unsafe { _mm256_loadu_ps(out.first.add(t * out.stride + row)) }
 }
 
 /// Holds a sum in a register here and now. Left alone, the compiler adds in another order, for which it keeps all
