@@ -126,7 +126,8 @@ fn results_depend_on_row_and_token_alone_and_are_the_products() {
 /// The largest integers that each type has, of one sign and of both: a sum that did not fit would be far off.
 #[test]
 fn extreme_integers_do_not_overflow() {
-    let sign = |i: usize, period: usize| if i / period.max(1) % 2 == 0 || period == 0 { 1.0 } else { -1.0 };
+    let sign =
+        |i: usize, period: usize| if period == 0 || (i / period).is_multiple_of(2) { 1.0 } else { -1.0 };
     for kernels in all() {
         for ty in TensorType::ALL {
             for (w_period, x_period) in [(0, 0), (1, 1), (0, 1), (16, 16), (2, 0)] {

@@ -133,18 +133,19 @@ impl Attend<'_> {
     /// The queries `q` (`group` for each token from position `first` on) over the keys of one piece. `partial` gets
     /// the results, [`partial_len`] a query; where a query sees nothing, sums are 0.
     fn piece(&self, piece: usize, head: usize, first: usize, q: &[f32], partial: &mut [f32]) {
-        match q.len() / self.layout().head_dim() {
-            ..=DIRECT_ROWS => self.blocks::<DIRECT_ROWS>(piece, head, first, q, partial),
-            ..=TILE_ROWS => self.blocks::<TILE_ROWS>(piece, head, first, q, partial),
-            _ => {
-                // A token with so many heads is no tile of several tokens: any part of its heads will do.
-                let d = self.layout().head_dim();
-                let partials = partial.chunks_mut(TILE_ROWS * partial_len(d));
-                for (q, partial) in q.chunks(TILE_ROWS * d).zip(partials) {
-                    let part = Attend { group: q.len() / d, ..*self };
-                    part.blocks::<TILE_ROWS>(piece, head, first, q, partial);
-                }
-            }
+        let d = self.layout().head_dim();
+        let rows = q.len() / d;
+        if rows <= DIRECT_ROWS {
+            return self.blocks::<DIRECT_ROWS>(piece, head, first, q, partial);
+        }
+        if rows <= TILE_ROWS {
+            return self.blocks::<TILE_ROWS>(piece, head, first, q, partial);
+        }
+        // A token with so many heads is no tile of several tokens: any part of its heads will do.
+        let partials = partial.chunks_mut(TILE_ROWS * partial_len(d));
+        for (q, partial) in q.chunks(TILE_ROWS * d).zip(partials) {
+            let part = Attend { group: q.len() / d, ..*self };
+            part.blocks::<TILE_ROWS>(piece, head, first, q, partial);
         }
     }
 

@@ -89,6 +89,14 @@ impl Scratch {
     }
 }
 
+/// The tokens of a forward pass: how many, from which position on, and whether they were there before.
+#[derive(Clone, Copy)]
+struct Span {
+    first: usize,
+    n: usize,
+    replay: bool,
+}
+
 impl Model {
     /// Takes `ids` at positions `first..`, leaves their hidden states in the scratch and, unless
     /// `replay` is set, appends keys and values to the state; a replay finds them there already.
@@ -115,7 +123,7 @@ impl Model {
                     self.short_conv(w, columns, n, scratch, team);
                 }
                 (Mixer::Attention(w), LayerState::Attention(kv)) => {
-                    self.attention(w, kv, first, n, scratch, replay, team);
+                    self.attention(w, kv, Span { first, n, replay }, scratch, team);
                 }
                 _ => unreachable!("state and weights are built from the same configuration"),
             }
@@ -168,16 +176,8 @@ impl Model {
     }
 
     /// `delta = W_o softmax(q·k / √d) v`, with q and k normed a head and turned by RoPE.
-    fn attention(
-        &self,
-        w: &Attention,
-        kv: &mut KvLayer,
-        first: usize,
-        n: usize,
-        s: &mut Scratch,
-        replay: bool,
-        team: &Team,
-    ) {
+    fn attention(&self, w: &Attention, kv: &mut KvLayer, span: Span, s: &mut Scratch, team: &Team) {
+        let Span { first, n, replay } = span;
         let Config { hidden_size: hidden, num_heads, head_dim, .. } = self.config;
         let q_dim = num_heads * head_dim;
         let kv_dim = w.num_kv_heads * head_dim;
