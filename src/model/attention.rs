@@ -370,6 +370,7 @@ mod tests {
                 &self.q[tokens.start * row..tokens.end * row],
                 &mut out,
                 &mut partials,
+                &Team::new(2).expect("a team"),
             );
             out
         }

@@ -23,7 +23,11 @@ fn the_last_position_is_the_default() {
     let list = join(&golden().ids[..9]);
     let all = json(["logits", "-m", model(), "--ids", &list, "--all"]);
     let last = json(["logits", "-m", model(), "--ids", &list]);
-    assert_eq!(floats(&last["logits"]), floats(&all["logits"][8]));
+    let (last, all) = (floats(&last["logits"]), floats(&all["logits"][8]));
+    assert_eq!(last.len(), all.len());
+    // The head of one position meets another kernel than that of many: 1e-7 of the spread, about 20, was measured.
+    let worst = last.iter().zip(&all).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    assert!(worst <= 5e-6, "off by {worst}");
 }
 
 #[test]
