@@ -114,8 +114,7 @@ fn dot_float<const N: usize>(w: &[u8], x: &[f32], load: impl Fn([u8; N]) -> f32)
 
 fn rms_norm(x: &[f32], w: &[f32], eps: f32, out: &mut [f32]) {
     assert!(x.len() == w.len() && x.len() == out.len());
-    let squares = sum_f64(x, |v| v * v);
-    let scale = (1.0 / (squares / x.len() as f64 + f64::from(eps)).sqrt()) as f32;
+    let scale = rms_scale(x, eps);
     let ((x, x_rest), (w, w_rest)) = (x.as_chunks::<8>(), w.as_chunks::<8>());
     let (out, out_rest) = out.as_chunks_mut::<8>();
     for ((out, x), w) in out.iter_mut().zip(x).zip(w) {
@@ -124,6 +123,12 @@ fn rms_norm(x: &[f32], w: &[f32], eps: f32, out: &mut [f32]) {
     for ((out, x), w) in out_rest.iter_mut().zip(x_rest).zip(w_rest) {
         *out = x * scale * w;
     }
+}
+
+/// What RMS norm multiplies `x` by.
+fn rms_scale(x: &[f32], eps: f32) -> f32 {
+    let squares = sum_f64(x, |v| v * v);
+    (1.0 / (squares / x.len() as f64 + f64::from(eps)).sqrt()) as f32
 }
 
 fn silu_mul(gate: &mut [f32], up: &[f32]) {

@@ -30,11 +30,16 @@ fn quantize_q8(x: &[f32], qs: &mut [i8], d: &mut [f32], sums: &mut [i16]) {
 
 fn rms_norm(x: &[f32], w: &[f32], eps: f32, out: &mut [f32]) {
     assert!(x.len() == w.len() && x.len() == out.len());
-    let squares: f64 = x.iter().map(|&v| f64::from(v) * f64::from(v)).sum();
-    let scale = (1.0 / (squares / x.len() as f64 + f64::from(eps)).sqrt()) as f32;
+    let scale = rms_scale(x, eps);
     for ((out, x), w) in out.iter_mut().zip(x).zip(w) {
         *out = x * scale * w;
     }
+}
+
+/// What RMS norm multiplies `x` by.
+fn rms_scale(x: &[f32], eps: f32) -> f32 {
+    let squares: f64 = x.iter().map(|&v| f64::from(v) * f64::from(v)).sum();
+    (1.0 / (squares / x.len() as f64 + f64::from(eps)).sqrt()) as f32
 }
 
 fn silu_mul(gate: &mut [f32], up: &[f32]) {

@@ -6,7 +6,7 @@ use crate::attention::{AttentionKernels, Rows, RowsMut};
 use crate::format::TensorType::{self, F16, F32};
 use crate::format::float;
 use crate::kv::PANEL;
-use crate::scalar::attention::{decode_keys, decode_values};
+use crate::scalar::attention::{decode_keys, decode_values, scale_rotate};
 
 pub(super) const KERNELS: AttentionKernels =
     AttentionKernels { multiply, decode_keys, decode_values, softmax, norm_rotate };
@@ -64,14 +64,6 @@ fn softmax(scores: &mut [f32], max: &mut f32, sum: &mut f32) -> f32 {
 }
 
 fn norm_rotate(head: &mut [f32], w: &[f32], eps: f32, cos: &[f32], sin: &[f32], scale: f32) {
-    assert!(head.len() == w.len() && cos.len() == sin.len());
-    let squares = super::sum_f64(head, |v| v * v);
-    let norm = (1.0 / (squares / head.len() as f64 + f64::from(eps)).sqrt()) as f32 * scale;
-    for (x, w) in head.iter_mut().zip(w) {
-        *x = *x * norm * w;
-    }
-    let (low, high) = head[..2 * cos.len()].split_at_mut(cos.len());
-    for (((a, b), cos), sin) in low.iter_mut().zip(high).zip(cos).zip(sin) {
-        (*a, *b) = (*a * cos - *b * sin, *b * cos + *a * sin);
-    }
+    let norm = super::rms_scale(head, eps) * scale;
+    scale_rotate(head, w, norm, cos, sin);
 }

@@ -54,9 +54,13 @@ fn softmax(scores: &mut [f32], max: &mut f32, sum: &mut f32) -> f32 {
 }
 
 fn norm_rotate(head: &mut [f32], w: &[f32], eps: f32, cos: &[f32], sin: &[f32], scale: f32) {
+    let norm = super::rms_scale(head, eps) * scale;
+    scale_rotate(head, w, norm, cos, sin);
+}
+
+/// `head · norm · w`, turned.
+pub(crate) fn scale_rotate(head: &mut [f32], w: &[f32], norm: f32, cos: &[f32], sin: &[f32]) {
     assert!(head.len() == w.len() && cos.len() == sin.len());
-    let squares: f64 = head.iter().map(|&v| f64::from(v) * f64::from(v)).sum();
-    let norm = (1.0 / (squares / head.len() as f64 + f64::from(eps)).sqrt()) as f32 * scale;
     for (x, w) in head.iter_mut().zip(w) {
         *x = *x * norm * w;
     }

@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::avx2::{hsum_f64, load_f16, load_f32, load_f32_bytes, pad, store_f32, to_f64};
+use super::avx2::{exp_parts, load_f16, load_f32, load_f32_bytes, pad, rms_scale, store_f32};
 use super::avx2_dot::hsum;
 use crate::attention::{AttentionKernels, Rows, RowsMut};
 use crate::format::TensorType;
@@ -197,37 +197,16 @@ fn softmax(scores: &mut [f32], max: &mut f32, sum: &mut f32) -> f32 {
 #[inline]
 #[target_feature(enable = "avx2,fma")]
 fn exp_negative(x: __m256) -> __m256 {
-    let v = _mm256_set1_ps;
     // The order of operands lets NaN through.
-    let x = _mm256_max_ps(v(-87.0), x);
-    // x = n · ln 2 + r, |r| ≤ ln 2 / 2; ln 2 in two parts, the first short enough for n · it to be exact.
-    let n = _mm256_round_ps(_mm256_mul_ps(x, v(std::f32::consts::LOG2_E)), 0x08);
-    let r = _mm256_fnmadd_ps(n, v(-2.121_944_4e-4), _mm256_fnmadd_ps(n, v(0.693_359_4), x));
-    // Cephes' minimax polynomial: eʳ ≈ 1 + r + r² · p(r).
-    let mut p = v(1.987_569_1e-4);
-    for c in [1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 0.166_666_65, 0.5] {
-        p = _mm256_fmadd_ps(p, r, v(c));
-    }
-    let e = _mm256_fmadd_ps(p, _mm256_mul_ps(r, r), _mm256_add_ps(r, v(1.0)));
+    let (e, n) = exp_parts(_mm256_max_ps(_mm256_set1_ps(-87.0), x));
     // Adding n to the exponent multiplies by 2ⁿ: the result is normal.
-    _mm256_castsi256_ps(_mm256_add_epi32(
-        _mm256_castps_si256(e),
-        _mm256_slli_epi32(_mm256_cvtps_epi32(n), 23),
-    ))
+    _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(e), _mm256_slli_epi32(n, 23)))
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
 fn norm_rotate(head: &mut [f32], w: &[f32], eps: f32, cos: &[f32], sin: &[f32], scale: f32) {
     assert!(head.len() == w.len() && cos.len() == sin.len());
-    let (eights, rest) = head.as_chunks::<8>();
-    let mut sums = [_mm256_setzero_pd(); 2];
-    for x in eights {
-        for (sum, x) in sums.iter_mut().zip(to_f64(load_f32(x))) {
-            *sum = _mm256_fmadd_pd(x, x, *sum);
-        }
-    }
-    let squares = hsum_f64(sums) + rest.iter().map(|&v| f64::from(v) * f64::from(v)).sum::<f64>();
-    let norm = (1.0 / (squares / head.len() as f64 + f64::from(eps)).sqrt()) as f32 * scale;
+    let norm = rms_scale(head, eps) * scale;
     let (eights, rest) = head.as_chunks_mut::<8>();
     let (w8, w_rest) = w.as_chunks::<8>();
     for (x, w) in eights.iter_mut().zip(w8) {

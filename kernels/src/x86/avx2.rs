@@ -183,15 +183,8 @@ fn dot_float<const N: usize>(
 #[target_feature(enable = "avx2,fma,f16c")]
 fn rms_norm(x: &[f32], w: &[f32], eps: f32, out: &mut [f32]) {
     assert!(x.len() == w.len() && x.len() == out.len());
+    let scale = rms_scale(x, eps);
     let (x8, x_rest) = x.as_chunks::<8>();
-    let mut sums = [_mm256_setzero_pd(); 2];
-    for x in x8 {
-        for (sum, x) in sums.iter_mut().zip(to_f64(load_f32(x))) {
-            *sum = _mm256_fmadd_pd(x, x, *sum);
-        }
-    }
-    let squares = hsum_f64(sums) + x_rest.iter().map(|&v| f64::from(v) * f64::from(v)).sum::<f64>();
-    let scale = (1.0 / (squares / x.len() as f64 + f64::from(eps)).sqrt()) as f32;
     let (w8, w_rest) = w.as_chunks::<8>();
     let (out8, out_rest) = out.as_chunks_mut::<8>();
     for ((out, x), w) in out8.iter_mut().zip(x8).zip(w8) {
@@ -200,6 +193,21 @@ fn rms_norm(x: &[f32], w: &[f32], eps: f32, out: &mut [f32]) {
     for ((out, x), w) in out_rest.iter_mut().zip(x_rest).zip(w_rest) {
         *out = x * scale * w;
     }
+}
+
+/// What RMS norm multiplies `x` by.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+pub(super) fn rms_scale(x: &[f32], eps: f32) -> f32 {
+    let (eights, rest) = x.as_chunks::<8>();
+    let mut sums = [_mm256_setzero_pd(); 2];
+    for x in eights {
+        for (sum, x) in sums.iter_mut().zip(to_f64(load_f32(x))) {
+            *sum = _mm256_fmadd_pd(x, x, *sum);
+        }
+    }
+    let squares = hsum_f64(sums) + rest.iter().map(|&v| f64::from(v) * f64::from(v)).sum::<f64>();
+    (1.0 / (squares / x.len() as f64 + f64::from(eps)).sqrt()) as f32
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
@@ -227,6 +235,18 @@ fn exp(x: __m256) -> __m256 {
     let v = _mm256_set1_ps;
     // Beyond these the result is 0 or infinity. The order of operands lets NaN through.
     let x = _mm256_min_ps(v(89.0), _mm256_max_ps(v(-104.0), x));
+    let (e, n) = exp_parts(x);
+    // 2ⁿ in two factors: n reaches from -150 to 128, beyond the exponents of one.
+    let half = _mm256_srai_epi32(n, 1);
+    let power = |n| _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(n, _mm256_set1_epi32(127)), 23));
+    _mm256_mul_ps(_mm256_mul_ps(e, power(half)), power(_mm256_sub_epi32(n, half)))
+}
+
+/// eˣ = e · 2ⁿ with e from √½ to √2, to within 2e-7 of itself, for x that keeps n an i32.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+pub(super) fn exp_parts(x: __m256) -> (__m256, __m256i) {
+    let v = _mm256_set1_ps;
     // x = n · ln 2 + r, |r| ≤ ln 2 / 2; ln 2 in two parts, the first short enough for n · it to be exact.
     let n = _mm256_round_ps(_mm256_mul_ps(x, v(std::f32::consts::LOG2_E)), 0x08);
     let r = _mm256_fnmadd_ps(n, v(-2.121_944_4e-4), _mm256_fnmadd_ps(n, v(0.693_359_4), x));
@@ -236,11 +256,7 @@ fn exp(x: __m256) -> __m256 {
         p = _mm256_fmadd_ps(p, r, v(c));
     }
     let e = _mm256_fmadd_ps(p, _mm256_mul_ps(r, r), _mm256_add_ps(r, v(1.0)));
-    // 2ⁿ in two factors: n reaches from -150 to 128, beyond the exponents of one.
-    let n = _mm256_cvtps_epi32(n);
-    let half = _mm256_srai_epi32(n, 1);
-    let power = |n| _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(n, _mm256_set1_epi32(127)), 23));
-    _mm256_mul_ps(_mm256_mul_ps(e, power(half)), power(_mm256_sub_epi32(n, half)))
+    (e, _mm256_cvtps_epi32(n))
 }
 
 /// Up to eight values, filled up.
@@ -252,13 +268,13 @@ pub(super) fn pad(x: &[f32], fill: f32) -> [f32; 8] {
 
 #[inline]
 #[target_feature(enable = "avx2")]
-pub(super) fn to_f64(v: __m256) -> [__m256d; 2] {
+fn to_f64(v: __m256) -> [__m256d; 2] {
     [_mm256_cvtps_pd(_mm256_castps256_ps128(v)), _mm256_cvtps_pd(_mm256_extractf128_ps(v, 1))]
 }
 
 #[inline]
 #[target_feature(enable = "avx2")]
-pub(super) fn hsum_f64(v: [__m256d; 2]) -> f64 {
+fn hsum_f64(v: [__m256d; 2]) -> f64 {
     let v = _mm256_add_pd(v[0], v[1]);
     let v = _mm_add_pd(_mm256_castpd256_pd128(v), _mm256_extractf128_pd(v, 1));
     _mm_cvtsd_f64(_mm_add_sd(v, _mm_unpackhi_pd(v, v)))
