@@ -25,9 +25,9 @@ fn the_last_position_is_the_default() {
     let last = json(["logits", "-m", model(), "--ids", &list]);
     let (last, all) = (floats(&last["logits"]), floats(&all["logits"][8]));
     assert_eq!(last.len(), all.len());
-    // The head of one position meets another kernel than that of many: 1e-7 of the spread, about 20, was measured.
+    // The head of one position meets another kernel than that of many: 1.9e-6 was measured, of a spread of 21.
     let worst = last.iter().zip(&all).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-    assert!(worst <= 5e-6, "off by {worst}");
+    assert!(worst <= 2.5e-6, "off by {worst}");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use alloc::{Counting, peak_during};
 use brooklet::{Sampler, SamplerConfig, Session, SessionOptions};
 use brooklet_kernels::all;
 use brooklet_tools::convert::FileType;
-use models::model;
+use models::{SHAPES, model};
 use std::time::Duration;
 
 #[global_allocator]
@@ -20,7 +20,7 @@ fn a_decoded_token_allocates_nothing() {
     let types = [FileType::BF16, FileType::Q4_0, FileType::Q4_K_M, FileType::Q8_0];
     let models: Vec<_> = types
         .into_iter()
-        .flat_map(|ty| ["official", "layers", "odd"].map(|shape| (shape, ty, model(shape, ty, all()[0]))))
+        .flat_map(|ty| SHAPES.map(|shape| (shape, ty, model(shape, ty, all()[0]))))
         .collect();
     for (shape, file_type, model) in models {
         for threads in [1, 3] {

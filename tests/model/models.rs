@@ -8,7 +8,6 @@ use std::sync::{Arc, LazyLock, Mutex};
 use tempfile::TempDir;
 
 /// Every golden shape: see fixtures/golden/make.py.
-#[allow(dead_code)] // Not every test that includes this file goes over them all.
 pub const SHAPES: [&str; 4] = ["official", "layers", "odd", "wide"];
 
 static DIR: LazyLock<TempDir> = LazyLock::new(|| tempfile::tempdir().expect("a temporary directory"));

@@ -161,6 +161,18 @@ fn sums(x: &[f32], id: &Lanes<TRIALS>, min: &Lanes<TRIALS>, range: (f32, f32)) -
         unsafe { crate::x86::search::sums(x, id, min, range, &mut sums) };
         return sums;
     }
+    portable_sums(x, id, min, range, &mut sums);
+    sums
+}
+
+/// As [`sums`], added to `sums`.
+fn portable_sums(
+    x: &[f32],
+    id: &Lanes<TRIALS>,
+    min: &Lanes<TRIALS>,
+    range: (f32, f32),
+    sums: &mut [Lanes<TRIALS>; 3],
+) {
     for v in x {
         for i in 0..TRIALS {
             let q = nearest((v + min[i]) * id[i], range.0, range.1);
@@ -169,7 +181,6 @@ fn sums(x: &[f32], id: &Lanes<TRIALS>, min: &Lanes<TRIALS>, range: (f32, f32)) -
             sums[2][i] += q * q;
         }
     }
-    sums
 }
 
 /// The sums that `scale · q` is fitted to `x` with, a trial.
@@ -349,4 +360,30 @@ pub(super) const fn steps(from: f32, step: f32) -> Lanes<TRIALS> {
         i += 1;
     }
     v
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Halves that round to even, both ends of the range, zeros and what is not finite included.
+    #[test]
+    fn every_processor_finds_the_same_sums() {
+        let number = |i: u32| (i.wrapping_mul(2654435761) >> 8) as f32 / 8388608.0 - 1.0;
+        let id: Lanes<TRIALS> = std::array::from_fn(|i| 8.0 * number(i as u32 + 1000));
+        for (range, offset) in [((-8.0, 7.0), 0.0), ((0.0, 15.0), 0.7), ((-128.0, 127.0), 0.0)] {
+            let min = [offset; TRIALS];
+            let mut x: Vec<f32> = (0..256).map(|i| 3.0 * number(i)).collect();
+            x.extend([0.0, -0.0, 0.5, -0.5, 1.5, 1e30, -1e30]);
+            for extra in [None, Some(f32::NAN), Some(f32::INFINITY)] {
+                x.extend(extra);
+                let mut portable = [[0.0; TRIALS]; 3];
+                portable_sums(&x, &id, &min, range, &mut portable);
+                let bits = |sums: [Lanes<TRIALS>; 3]| {
+                    sums.map(|s| s.map(|v| (v.is_nan(), v.to_bits() * u32::from(!v.is_nan()))))
+                };
+                assert_eq!(bits(sums(&x, &id, &min, range)), bits(portable), "{range:?}, {extra:?}");
+            }
+        }
+    }
 }
