@@ -4,8 +4,10 @@ use crate::model_args::parse_threads;
 use crate::state::state_directory;
 use anyhow::{Context, Result};
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
+use tempfile::NamedTempFile;
 
 /// The best numbers of threads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -16,12 +18,17 @@ pub struct Threads {
     pub decode: usize,
 }
 
+/// In the state directory.
+const FILE: &str = "threads.json";
+
 /// The file's content, by the name of the machine: a home directory may be shared.
 type Stored = BTreeMap<String, Threads>;
 
 /// What was stored for this machine. A file that cannot be read counts for nothing: it only makes things faster.
 pub fn stored() -> Option<Threads> {
-    read(&file()?).remove(&machine()).filter(|t| [t.prefill, t.decode].into_iter().all(is_valid))
+    read(&state_directory()?.join(FILE))
+        .remove(&machine())
+        .filter(|t| [t.prefill, t.decode].into_iter().all(is_valid))
 }
 
 /// Stores what is best for this machine; returns the file.
@@ -29,11 +36,20 @@ pub fn stored() -> Option<Threads> {
 /// # Errors
 /// The user has no directory for it, or it cannot be written.
 pub fn store(best: Threads) -> Result<PathBuf> {
-    let path = file().context("neither XDG_STATE_HOME nor HOME names a directory to store the result in")?;
+    let directory = state_directory();
+    let directory =
+        directory.context("neither XDG_STATE_HOME nor HOME names a directory to store the result in")?;
+    let path = directory.join(FILE);
     let mut stored = read(&path);
     stored.insert(machine(), best);
     let text = serde_json::to_string_pretty(&stored)? + "\n";
-    std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+    let write = || -> std::io::Result<()> {
+        let mut file = NamedTempFile::new_in(&directory)?;
+        file.write_all(text.as_bytes())?;
+        file.persist(&path)?;
+        Ok(())
+    };
+    write().with_context(|| format!("cannot write {}", path.display()))?;
     Ok(path)
 }
 
@@ -55,10 +71,6 @@ pub fn processor() -> String {
 
 fn machine() -> String {
     format!("{}, {} threads", processor(), available())
-}
-
-fn file() -> Option<PathBuf> {
-    Some(state_directory()?.join("threads.json"))
 }
 
 fn read(path: &Path) -> Stored {
