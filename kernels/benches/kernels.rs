@@ -4,14 +4,16 @@
 //! weights for products and bytes of the input for the others. Everything fits the first two caches, so that
 //! the kernel is measured, not the memory. The first lines are the machine's own limits.
 
+mod work;
+
 use brooklet_kernels::format::encode;
 use brooklet_kernels::{
-    Activations, KEY_BLOCK, Kernels, PANEL, Panel, Q8Buffer, Rows, RowsMut, Spread, TensorType, all, probe,
-    tiles,
+    KEY_BLOCK, Kernels, PANEL, Panel, Q8Buffer, Rows, RowsMut, TensorType, all, probe, tiles,
 };
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box, black_box_drop};
 use std::fmt;
+use work::{Product, numbers};
 
 /// A row's length: the hidden width of LFM2-1.2B.
 const K: usize = 2048;
@@ -52,48 +54,13 @@ fn types() -> Vec<Case<TensorType>> {
     cases(TensorType::ALL)
 }
 
-/// As many numbers between -1 and 1, the same every time.
-fn numbers(n: usize) -> Vec<f32> {
-    let mut state = 1u64;
-    let mut next = || {
-        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-        (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
-    };
-    (0..n).map(|_| next()).collect()
-}
-
-/// Weights of a product with their activations, one row a token.
-struct Product {
-    w: Vec<u8>,
-    x: Vec<f32>,
-    q8: Q8Buffer,
-}
-
-impl Product {
-    fn new(kernels: &Kernels, ty: TensorType, tokens: usize) -> Self {
-        let mut w = vec![0; ROWS * K / ty.block_len() * ty.block_bytes()];
-        encode(ty, &numbers(ROWS * K), &mut w);
-        let x = numbers(tokens * K);
-        let mut q8 = Q8Buffer::with_capacity(tokens * K);
-        q8.quantize(kernels, &x, K);
-        Product { w, x, q8 }
-    }
-
-    fn activations(&self, ty: TensorType) -> Activations<'_> {
-        match ty.is_quantized() {
-            true => Activations::Q8(&self.q8),
-            false => Activations::Float { x: &self.x },
-        }
-    }
-}
-
 /// One token: what decode does.
 #[divan::bench(args = types())]
 fn matvec(bencher: Bencher<'_, '_>, Case(kernels, ty): &Case<TensorType>) {
-    let product = Product::new(kernels, *ty, 1);
+    let product = Product::new(kernels, *ty, [ROWS, K, 1]);
     let mut out = vec![0.0; ROWS];
     bencher.counter(ItemsCount::new(ROWS * K)).counter(BytesCount::new(product.w.len())).bench_local(|| {
-        kernels.matvec(*ty, black_box(&product.w), K, product.activations(*ty), &mut out);
+        kernels.matvec(*ty, black_box(&product.w), K, product.activations(), &mut out);
     });
     black_box_drop(out);
 }
@@ -101,9 +68,9 @@ fn matvec(bencher: Bencher<'_, '_>, Case(kernels, ty): &Case<TensorType>) {
 /// Many tokens: what prefill does, with the activations spread beforehand.
 #[divan::bench(args = types(), sample_count = 20)]
 fn matmul(bencher: Bencher<'_, '_>, Case(kernels, ty): &Case<TensorType>) {
-    let product = Product::new(kernels, *ty, TOKENS);
-    let x = product.activations(*ty);
-    let spread = spread(kernels, *ty, x);
+    let product = Product::new(kernels, *ty, [ROWS, K, TOKENS]);
+    let x = product.activations();
+    let spread = product.spread(kernels);
     let mut out = vec![0.0; TOKENS * ROWS];
     let (mut tiles, mut panel) = (tiles(&mut out, ROWS, ROWS), Panel::default());
     bencher.counter(ItemsCount::new(TOKENS * ROWS * K)).bench_local(|| {
@@ -114,17 +81,8 @@ fn matmul(bencher: Bencher<'_, '_>, Case(kernels, ty): &Case<TensorType>) {
 /// Spreads the activations of many tokens: once for all matrices that read them.
 #[divan::bench(args = cases([TensorType::F32, TensorType::Q4_0]))]
 fn spread_activations(bencher: Bencher<'_, '_>, Case(kernels, ty): &Case<TensorType>) {
-    let product = Product::new(kernels, *ty, TOKENS);
-    let x = product.activations(*ty);
-    bencher.counter(ItemsCount::new(TOKENS * K)).bench_local(|| spread(kernels, *ty, x));
-}
-
-fn spread(kernels: &Kernels, ty: TensorType, x: Activations<'_>) -> Spread {
-    let mut spread = Spread::default();
-    for mut part in spread.parts(kernels, ty, K, TOKENS) {
-        kernels.spread(ty, x, &mut part);
-    }
-    spread
+    let product = Product::new(kernels, *ty, [ROWS, K, TOKENS]);
+    bencher.counter(ItemsCount::new(TOKENS * K)).bench_local(|| product.spread(kernels));
 }
 
 /// Activations to int8.

@@ -2,10 +2,12 @@
 //! happens inside [`measured`] and writes one file a call. Prints one line a call, in order: the kernel set,
 //! the kernel, the type of its weights, and how many multiply-adds (or elements) a call takes.
 
+#[path = "../benches/work/mod.rs"]
+mod work;
+
 use brooklet_kernels::format::encode;
-use brooklet_kernels::{
-    Activations, KEY_BLOCK, Kernels, PANEL, Panel, Q8Buffer, Rows, RowsMut, Spread, TensorType, all, tiles,
-};
+use brooklet_kernels::{KEY_BLOCK, Kernels, PANEL, Panel, Q8Buffer, Rows, RowsMut, TensorType, all, tiles};
+use work::{Product, numbers};
 
 /// Weight rows, tokens, and the length of a row: enough that what happens once a call does not show.
 const ROWS: usize = 64;
@@ -36,31 +38,18 @@ fn count(kernels: &Kernels, kernel: &str, ty: &str, items: usize, mut call: impl
 }
 
 fn products(kernels: &Kernels, ty: TensorType) {
-    let mut w = vec![0; ROWS * K / ty.block_len() * ty.block_bytes()];
-    encode(ty, &numbers(ROWS * K), &mut w);
-    for (name, tokens) in [("matvec", 1), ("matmul", TOKENS)] {
-        let x = numbers(tokens * K);
-        let mut q8 = Q8Buffer::with_capacity(x.len());
-        q8.quantize(kernels, &x, K);
-        let x = match ty.is_quantized() {
-            true => Activations::Q8(&q8),
-            false => Activations::Float { x: &x },
-        };
-        let mut out = vec![0.0; tokens * ROWS];
-        let items = tokens * ROWS * K;
-        if tokens == 1 {
-            count(kernels, name, ty.name(), items, || kernels.matvec(ty, &w, K, x, &mut out));
-        } else {
-            let mut spread = Spread::default();
-            for mut part in spread.parts(kernels, ty, K, tokens) {
-                kernels.spread(ty, x, &mut part);
-            }
-            let (mut tiles, mut panel) = (tiles(&mut out, ROWS, ROWS), Panel::default());
-            count(kernels, name, ty.name(), items, || {
-                kernels.matmul(ty, &w, K, (x, &spread), &mut tiles[0], &mut panel);
-            });
-        }
-    }
+    let one = Product::new(kernels, ty, [ROWS, K, 1]);
+    let mut out = vec![0.0; ROWS];
+    count(kernels, "matvec", ty.name(), ROWS * K, || {
+        kernels.matvec(ty, &one.w, K, one.activations(), &mut out);
+    });
+    let many = Product::new(kernels, ty, [ROWS, K, TOKENS]);
+    let (x, spread) = (many.activations(), many.spread(kernels));
+    let mut out = vec![0.0; TOKENS * ROWS];
+    let (mut tiles, mut panel) = (tiles(&mut out, ROWS, ROWS), Panel::default());
+    count(kernels, "matmul", ty.name(), TOKENS * ROWS * K, || {
+        kernels.matmul(ty, &many.w, K, (x, &spread), &mut tiles[0], &mut panel);
+    });
 }
 
 fn elementwise(kernels: &Kernels) {
@@ -85,14 +74,4 @@ fn elementwise(kernels: &Kernels) {
             (kernels.attention.multiply)(ty, &panel, HEADS, a, out);
         });
     }
-}
-
-/// As many numbers between -1 and 1, the same every time.
-fn numbers(n: usize) -> Vec<f32> {
-    let mut state = 1u64;
-    let mut next = || {
-        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-        (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
-    };
-    (0..n).map(|_| next()).collect()
 }
