@@ -1,7 +1,7 @@
 //! Products of a weight matrix with many tokens, in tiles.
 //!
 //! Weights are laid open once for all tokens: a chunk of K of some rows becomes a *panel*, integers of a byte (or
-//! wider) interleaved so that one vector holds the same elements of several rows, which stays in the L2 cache. A
+//! wider) interleaved so that one vector holds the same elements of several rows, which stays in the L2 cache. The
 //! tokens' activations are broadcast into vectors once for all rows ([`Spread`]), so that the inner loop reads them as
 //! memory operands, those of a few tokens and a chunk from the L1 cache. No copy of a weight outlives its tile.
 //!
@@ -64,7 +64,7 @@ pub struct Gemm {
     pub(crate) input_step: usize,
     /// Lays a chunk of a group's rows (`rows` slices of equal length) open.
     pub(crate) pack: Pack,
-    /// Broadcasts `len` elements from `start` on of the tokens from `first` to the end of a tile of `n`.
+    /// Broadcasts a chunk of `n` tokens from `first` on.
     pub(crate) spread: unsafe fn(x: Activations<'_>, first: usize, n: usize, k: Chunk, input: &mut [Vector]),
     /// The products of the panels of so many groups, one after the other, and `n` tokens.
     ///

@@ -28,7 +28,7 @@ impl KvLayer {
             .try_fold(context.div_ceil(PIECE), |bytes, n| bytes.checked_mul(*n))
             .ok_or(std::io::ErrorKind::OutOfMemory)?;
         let memory = MmapMut::map_anon(bytes)?;
-        // Reading a long context touches every page of it for every token: large pages save a sixth of that time.
+        // Reading a long context touches every page of it for every token: large pages save page table walks.
         // A system without them says so, and has lost nothing.
         #[cfg(target_os = "linux")]
         let _ = memory.advise(memmap2::Advice::HugePage);
