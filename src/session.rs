@@ -335,7 +335,7 @@ impl Threads {
 
     /// Runs a pass over `n` tokens.
     fn run<T: Send>(&self, n: usize, pass: impl FnOnce(&Team) -> T + Send) -> T {
-        if n == 1 { pass(&self.team) } else { self.pool.install(|| pass(&self.team)) }
+        if n <= 16 { pass(&self.team) } else { self.pool.install(|| pass(&self.team)) }
     }
 }
 

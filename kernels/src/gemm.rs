@@ -8,6 +8,8 @@
 //! A result depends on its row and its token alone: neither the number of rows, tokens or threads that are
 //! worked on together nor their places in a tile change a bit of it.
 
+use std::ops::Range;
+
 use crate::format::TensorType;
 use crate::isa::Kernels;
 use crate::matmul::{Activations, OutTile};
@@ -171,6 +173,9 @@ impl SpreadPart<'_> {
     }
 }
 
+/// Bytes of input that stay in an L2 cache, which holds a panel and weights beside them.
+const INPUT_BYTES: usize = 192 << 10;
+
 /// Working memory of one thread, a few hundred kilobytes, grown at first use.
 #[derive(Debug, Default)]
 pub struct Panel(Vec<Vector>);
@@ -202,10 +207,22 @@ impl Gemm {
         );
         let row_bytes = w.len() / n_rows;
         let groups = n_rows.div_ceil(self.rows);
+        // The input of all of K is read again for every block of rows: a small one is in the L2 cache for single groups
+        // of rows, which leave the weights in the order of the file; a large one had better be read seldom.
+        let block = if size_of_val(self.input(x)) <= INPUT_BYTES { 1 } else { groups };
+        for first in (0..groups).step_by(block) {
+            let rows = first * self.rows..n_rows.min((first + block) * self.rows);
+            self.block(ty, w, (k, row_bytes), self.input(x), tile, rows, panel);
+        }
+    }
+
+    /// The rows `rows` of `tile`.
+    fn block(&self, ty: TensorType, w: &[u8], (k, row_bytes): (usize, usize), mut input: &[Vector], tile: &mut OutTile<'_>, of: Range<usize>, panel: &mut Panel) {
+        let n_tokens = tile.n_tokens();
+        let groups = of.len().div_ceil(self.rows);
         // Rows in whole groups, and those of the last group if it is not.
-        let whole = n_rows / self.rows;
-        let rest = whole * self.rows..n_rows;
-        let mut input = &x.data[..];
+        let whole = of.len() / self.rows;
+        let rest = of.start + whole * self.rows..of.end;
         for chunk in self.chunks(k) {
             let steps = chunk.steps();
             let panel_len = steps * self.panel_step;
@@ -217,9 +234,12 @@ impl Gemm {
             for (g, panel) in panel.chunks_exact_mut(panel_len).enumerate() {
                 // Rows beyond the last repeat it; their results are dropped.
                 let rows: [&[u8]; MAX_ROWS] = std::array::from_fn(|r| {
-                    let row = (g * self.rows + r).min(n_rows - 1) * row_bytes;
+                    let row = (of.start + g * self.rows + r).min(of.end - 1) * row_bytes;
                     &w[row + bytes[0]..row + bytes[1]]
                 });
+                for row in &rows[..self.rows] {
+                    fetch(row.as_ptr().wrapping_add(self.rows * row_bytes), row.len());
+                }
                 // SAFETY: the set is there only if the processor has its instructions.
                 unsafe { (self.pack)(&rows[..self.rows], panel) };
             }
@@ -230,9 +250,11 @@ impl Gemm {
                 let x;
                 (x, input) = input.split_at(steps * self.input_step * n);
                 if whole > 0 {
-                    let out = Out { first: tile.column(first), stride: tile.stride(), add };
-                    // SAFETY: the tile lends its rows of the tokens up to first + n.
-                    unsafe { (self.multiply)(whole_panel, whole, x, n, out) };
+                    // SAFETY: the tile lends its rows, `of` among them, of the tokens up to first + n.
+                    unsafe {
+                        let out = Out { first: tile.column(first).add(of.start), stride: tile.stride(), add };
+                        (self.multiply)(whole_panel, whole, x, n, out);
+                    }
                 }
                 if !rest.is_empty() {
                     let mut results = [0.0; MAX_ROWS * MAX_TOKENS];
@@ -247,6 +269,25 @@ impl Gemm {
                     }
                 }
             }
+        }
+    }
+
+    /// The data for a tile.
+    fn input<'a>(&self, x: &'a Spread) -> &'a [Vector] {
+        let Layout { k, n_tokens, .. } = x.layout.expect("activations were spread");
+        &x.data[..k.div_ceil(STEP) * self.input_step * n_tokens]
+    }
+}
+
+/// Has `len` bytes from `at` on brought into the cache; any address will do.
+#[inline]
+fn fetch(at: *const u8, len: usize) {
+    for line in (0..len + 63).step_by(64) {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: part of every x86-64; it reads nothing that the program sees.
+        unsafe {
+            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            _mm_prefetch::<_MM_HINT_T0>(at.wrapping_add(line).cast());
         }
     }
 }

@@ -82,6 +82,11 @@ impl Attend<'_> {
             tasks.extend(tiles(out, row, width).into_iter().map(|tile| (i * tokens, tile)));
         }
         // Later tokens have more keys: theirs go first, so that no long task is left to the end.
+        if n <= 16 {
+            let mut scratch = TileScratch::default();
+            for (t, tile) in &mut tasks { self.tile(first + *t, &q[*t * row..], row, tile, &mut scratch); }
+            return;
+        }
         tasks.par_iter_mut().rev().with_max_len(1).for_each_init(
             TileScratch::default,
             |scratch, (t, tile)| {

@@ -53,6 +53,6 @@ impl Model {
     }
 }
 
-fn task_rows(row_bytes: usize) -> usize {
+pub fn task_rows(row_bytes: usize) -> usize {
     TASK_BYTES.div_ceil(row_bytes).next_multiple_of(ROW_GROUP)
 }

@@ -18,6 +18,8 @@ const TILE_ROWS: usize = 256;
 const ROW_GROUP: usize = 16;
 /// Tiles that a matrix is cut into, a thread, so that a slow core does not hold up the others.
 const TILES_A_THREAD: usize = 4;
+/// The most tokens that are taken on the team, like one, and not on rayon's pool.
+pub(super) const FEW_TOKENS: usize = 16;
 /// The fewest tokens whose work outside of the matrices is worth a task of its own.
 const TASK_TOKENS: usize = 8;
 
@@ -154,13 +156,16 @@ impl Model {
 
     /// RMS norm of every row of `x`.
     fn norm(&self, x: &[f32], weight: &[f32], out: &mut [f32]) {
-        if x.len() == weight.len() {
-            return (self.kernels.rms_norm)(x, weight, self.config.norm_eps, &mut out[..x.len()]);
+        let width = weight.len();
+        let norm = |(x, out): (&[f32], &mut [f32])| {
+            for (x, out) in x.chunks_exact(width).zip(out.chunks_exact_mut(width)) {
+                (self.kernels.rms_norm)(x, weight, self.config.norm_eps, out);
+            }
+        };
+        if x.len() <= FEW_TOKENS * width {
+            return norm((x, out));
         }
-        x.par_chunks_exact(weight.len())
-            .zip(out.par_chunks_exact_mut(weight.len()))
-            .with_min_len(TASK_TOKENS)
-            .for_each(|(x, out)| (self.kernels.rms_norm)(x, weight, self.config.norm_eps, out));
+        x.par_chunks(TASK_TOKENS * width).zip(out.par_chunks_mut(TASK_TOKENS * width)).for_each(norm);
     }
 
     /// `delta = W_out (C ⊙ conv(B ⊙ X))` with `[B, C, X] = W_in h`.
@@ -225,8 +230,8 @@ impl Model {
                 (self.kernels.attention.norm_rotate)(head, weight, eps, cos, sin, scale);
             }
         };
-        match x.len() == row {
-            true => turn((0, x)),
+        match x.len() <= FEW_TOKENS * row {
+            true => x.chunks_exact_mut(row).enumerate().for_each(turn),
             false => x.par_chunks_exact_mut(row).enumerate().for_each(turn),
         }
     }
@@ -241,10 +246,14 @@ impl Model {
         } else {
             self.matmul(&w.gate, &mut x, gate, team);
             self.matmul(&w.up, &mut x, up, team);
-            gate.par_chunks_exact_mut(ffn)
-                .zip(up.par_chunks_exact(ffn))
-                .with_min_len(TASK_TOKENS)
+            let part = if n <= FEW_TOKENS { n } else { TASK_TOKENS } * ffn;
+            if n <= FEW_TOKENS {
+                (self.kernels.silu_mul)(gate, up);
+            } else {
+            gate.par_chunks_mut(part)
+                .zip(up.par_chunks(part))
                 .for_each(|(gate, up)| (self.kernels.silu_mul)(gate, up));
+            }
         }
         let mut x = self.prepare(gate, &mut s.operand, &[&w.down]);
         self.matmul(&w.down, &mut x, &mut s.delta[..n * hidden], team);
@@ -255,7 +264,7 @@ impl Model {
         operand.spread.clear();
         if readers.iter().any(|w| w.ty.is_quantized()) {
             let k = readers[0].cols;
-            if x.len() == k {
+            if x.len() <= FEW_TOKENS * k {
                 operand.q8.quantize(self.kernels, x, k);
             } else {
                 let parts = operand.q8.parts(x.len() / k, k, TASK_TOKENS);
@@ -273,6 +282,21 @@ impl Model {
         }
         let Operand { q8, spread, panels } = &mut *x.operand;
         let x = activations(w, x.x, q8);
+        if out.len() <= w.rows * FEW_TOKENS {
+            for part in &mut spread.parts(self.kernels, w.ty, w.cols, out.len() / w.rows) {
+                self.kernels.spread(w.ty, x, part);
+            }
+            let (rows, bytes) = (super::decode::task_rows(w.row_bytes()), w.row_bytes());
+            let mut tiles = tiles(out, w.rows, rows);
+            team.fill(&mut tiles, 1, |range, tiles| {
+                let mut panel = Panel::default();
+                for (i, tile) in range.zip(tiles) {
+                    let data = &w.data(&self.gguf)[i * rows * bytes..][..tile.rows().len() * bytes];
+                    self.kernels.matmul(w.ty, data, w.cols, (x, spread), tile, &mut panel);
+                }
+            });
+            return;
+        }
         spread
             .parts(self.kernels, w.ty, w.cols, out.len() / w.rows)
             .par_iter_mut()

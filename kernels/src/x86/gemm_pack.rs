@@ -6,7 +6,7 @@
 use std::arch::x86_64::*;
 
 use super::avx2::{load_bf16, load_f16, load_f32_bytes};
-use super::avx2_dot::{bit, fifth_bits, four_bits, load, nibbles, shifted, two_bits};
+use super::avx2_dot::{bit, fifth_bits, four_bits, load, load_128, nibbles, shifted, two_bits};
 use super::gemm::{PAIRS, QUADS, store, store_ps};
 use crate::format::block::get_f16;
 use crate::format::iq4_nl::LEVELS;
@@ -18,12 +18,12 @@ const ROWS: usize = 8;
 
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(super) fn q4_0(w: &[&[u8]], panel: &mut [Vector]) {
-    pack_32::<18>(w, panel, Offset::Times(-8.0), |b| nibbles(b, 2))
+    pack_nibbles::<18>(w, panel, Offset::Times(-8.0), 2)
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(super) fn q4_1(w: &[&[u8]], panel: &mut [Vector]) {
-    pack_32::<20>(w, panel, Offset::Stored, |b| nibbles(b, 4))
+    pack_nibbles::<20>(w, panel, Offset::Stored, 4)
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
@@ -124,14 +124,44 @@ fn pack_32<const BYTES: usize>(
     for (i, step) in panel.as_chunks_mut::<{ QUADS + 2 }>().0.iter_mut().enumerate() {
         let blocks = rows.map(|w| &w[i]);
         interleave(blocks.map(&q), &mut step[..QUADS]);
-        let d = f16s(blocks, 0);
-        store_ps(&mut step[QUADS], d);
-        let offset = match offset {
-            Offset::Times(c) => _mm256_mul_ps(d, _mm256_set1_ps(c)),
-            Offset::Stored => f16s(blocks, 2),
-        };
-        store_ps(&mut step[QUADS + 1], offset);
+        scale(blocks, &offset, step);
     }
+}
+
+/// As [`pack_32`], of blocks whose integers are the nibbles of the 16 bytes from `at` on: those of four columns are
+/// turned together.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn pack_nibbles<const BYTES: usize>(w: &[&[u8]], panel: &mut [Vector], offset: Offset, at: usize) {
+    let rows: [_; ROWS] = std::array::from_fn(|r| w[r].as_chunks::<BYTES>().0);
+    let mask = _mm256_set1_epi8(15);
+    for (i, step) in panel.as_chunks_mut::<{ QUADS + 2 }>().0.iter_mut().enumerate() {
+        let blocks = rows.map(|w| &w[i]);
+        let both = |r: usize| _mm256_set_m128i(load_128(blocks[r + 4], at), load_128(blocks[r], at));
+        let columns = four(pair(both(0), both(1)), pair(both(2), both(3)));
+        for (c, v) in columns.into_iter().enumerate() {
+            store(&mut step[c], _mm256_and_si256(v, mask));
+            store(&mut step[c + 4], _mm256_and_si256(_mm256_srli_epi16(v, 4), mask));
+        }
+        scale(blocks, &offset, step);
+    }
+}
+
+/// The last two vectors of a step.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn scale<const BYTES: usize>(
+    blocks: [&[u8; BYTES]; ROWS],
+    offset: &Offset,
+    step: &mut [Vector; QUADS + 2],
+) {
+    let d = f16s(blocks, 0);
+    store_ps(&mut step[QUADS], d);
+    let offset = match offset {
+        Offset::Times(c) => _mm256_mul_ps(d, _mm256_set1_ps(*c)),
+        Offset::Stored => f16s(blocks, 2),
+    };
+    store_ps(&mut step[QUADS + 1], offset);
 }
 
 /// Of each group of a 256-element block, what its integers and what its sum of activations are multiplied by.
@@ -231,8 +261,8 @@ fn pack_floats<const N: usize>(w: &[&[u8]], panel: &mut [Vector], load: impl Fn(
 #[inline]
 #[target_feature(enable = "avx2,f16c")]
 fn f16s<const BYTES: usize>(blocks: [&[u8; BYTES]; ROWS], at: usize) -> __m256 {
-    let bits = blocks.map(|b| [b[at], b[at + 1]]);
-    load_f16(&bits)
+    let [a, b, c, d, e, f, g, h] = blocks.map(|b| i16::from_le_bytes([b[at], b[at + 1]]));
+    _mm256_cvtph_ps(_mm_setr_epi16(a, b, c, d, e, f, g, h))
 }
 
 /// Turns eight rows of eight 32-bit elements into columns.
@@ -240,22 +270,29 @@ fn f16s<const BYTES: usize>(blocks: [&[u8; BYTES]; ROWS], at: usize) -> __m256 {
 #[target_feature(enable = "avx2")]
 fn interleave(rows: [__m256i; ROWS], columns: &mut [Vector]) {
     let columns: &mut [Vector; 8] = columns.try_into().expect("eight columns");
-    // Pairs of rows, then fours, within the 128-bit lanes; then the lanes.
-    let pair = |i: usize| {
-        let (a, b) = (rows[i], rows[i + 1]);
-        [_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b)]
-    };
-    let four = |a: [__m256i; 2], b: [__m256i; 2]| {
-        [
-            _mm256_unpacklo_epi64(a[0], b[0]),
-            _mm256_unpackhi_epi64(a[0], b[0]),
-            _mm256_unpacklo_epi64(a[1], b[1]),
-            _mm256_unpackhi_epi64(a[1], b[1]),
-        ]
-    };
-    let (top, bottom) = (four(pair(0), pair(2)), four(pair(4), pair(6)));
+    let [a, b, c, d, e, f, g, h] = rows;
+    let (top, bottom) = (four(pair(a, b), pair(c, d)), four(pair(e, f), pair(g, h)));
     for i in 0..4 {
         store(&mut columns[i], _mm256_permute2x128_si256(top[i], bottom[i], 0x20));
         store(&mut columns[i + 4], _mm256_permute2x128_si256(top[i], bottom[i], 0x31));
     }
+}
+
+/// Elements of two rows in turns, within the 128-bit lanes.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn pair(a: __m256i, b: __m256i) -> [__m256i; 2] {
+    [_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b)]
+}
+
+/// Of two pairs of rows, the columns within the 128-bit lanes.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn four(a: [__m256i; 2], b: [__m256i; 2]) -> [__m256i; 4] {
+    [
+        _mm256_unpacklo_epi64(a[0], b[0]),
+        _mm256_unpackhi_epi64(a[0], b[0]),
+        _mm256_unpacklo_epi64(a[1], b[1]),
+        _mm256_unpackhi_epi64(a[1], b[1]),
+    ]
 }
