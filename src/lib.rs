@@ -22,5 +22,5 @@ pub use generate::{Generation, Limits, Stop, generate};
 pub use gguf::Gguf;
 pub use model::Model;
 pub use sampler::{Sampler, SamplerConfig};
-pub use session::{Session, SessionError, SessionOptions};
+pub use session::{Batch, Session, SessionError, SessionOptions, Take};
 pub use tokenizer::{ChatTemplate, TokenDecoder, Tokenizer};

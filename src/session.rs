@@ -1,8 +1,11 @@
 //! A session owns everything that changes: KV cache, convolution state, position, scratch.
 
+mod batch;
 mod save;
 
-use crate::model::{Config, Scratch, State};
+pub use batch::{Batch, Take};
+
+use crate::model::{Config, Scratch, Segment, State, Workers};
 use crate::{Model, Result};
 use brooklet_kernels::{KvLayout, Team, TensorType};
 use rayon::ThreadPool;
@@ -70,6 +73,9 @@ pub enum SessionError {
         /// What the system says.
         reason: String,
     },
+    /// A session of another model than the batch that it is to be taken forward in.
+    #[error("the sessions of a batch must be of the model that the batch was made for")]
+    OtherModel,
     /// A saved session that does not fit.
     #[error("saved session {path}: expected {expected}, found {found}")]
     Saved {
@@ -130,13 +136,15 @@ impl Session {
         let threads = Threads::new(options.threads.unwrap_or_else(num_cpus::get_physical).max(1))
             .map_err(|e| resources(e.to_string()))?;
         let state = State::new(config, kv_layout, context).map_err(|e| resources(e.to_string()))?;
+        let mut scratch = Scratch::new(config);
+        scratch.reserve_context(config, context);
         Ok(Session {
             threads: Arc::new(threads),
             kv_layout,
             context,
             tokens: Vec::with_capacity(context),
             state,
-            scratch: Scratch::new(config, context),
+            scratch,
             logits: vec![0.0; config.vocab_size],
             model,
         })
@@ -178,7 +186,7 @@ impl Session {
         }
         let last = (ids.len() - 1) % PREFILL_CHUNK;
         let Session { model, threads, scratch, logits, .. } = self;
-        threads.run(1, |team| model.logits(last, 1, scratch, logits, team));
+        threads.run(1, |team| model.logits([last].into_iter(), scratch, logits, team));
         Ok(&self.logits)
     }
 
@@ -196,7 +204,7 @@ impl Session {
                 let count = LOGITS_CHUNK.min(chunk.len() - start);
                 let rows = &mut rows[..count * vocab_size];
                 let Session { model, threads, scratch, .. } = self;
-                threads.run(count, |team| model.logits(start, count, scratch, rows, team));
+                threads.run(count, |team| model.logits(start..start + count, scratch, rows, team));
                 for (i, row) in rows.chunks_exact(vocab_size).enumerate() {
                     each(c * PREFILL_CHUNK + start + i, row);
                 }
@@ -238,10 +246,12 @@ impl Session {
         let Session { model, threads, tokens, state, scratch, logits, .. } = self;
         let mut pos = first;
         for chunk in tokens[first..].chunks(PREFILL_CHUNK) {
-            threads.run(chunk.len(), |team| model.forward(chunk, pos, state, scratch, true, team));
+            let segment = Segment { ids: chunk, first: pos, state: &mut *state, replay: true };
+            threads.run(chunk.len(), |team| model.forward(&mut [segment], scratch, team));
             pos += chunk.len();
             if pos == len {
-                threads.run(1, |team| model.logits(chunk.len() - 1, 1, scratch, logits, team));
+                let last = [chunk.len() - 1].into_iter();
+                threads.run(1, |team| model.logits(last, scratch, logits, team));
             }
         }
         Ok(())
@@ -263,6 +273,8 @@ impl Session {
         let mut state = State::new(config, self.kv_layout, self.context)
             .map_err(|e| SessionError::Resources { context: self.context, reason: e.to_string() })?;
         state.copy_from(&self.state);
+        let mut scratch = Scratch::new(config);
+        scratch.reserve_context(config, self.context);
         let mut tokens = Vec::with_capacity(self.context);
         tokens.extend_from_slice(&self.tokens);
         Ok(Session {
@@ -272,7 +284,7 @@ impl Session {
             context: self.context,
             tokens,
             state,
-            scratch: Scratch::new(config, self.context),
+            scratch,
             logits: self.logits.clone(),
         })
     }
@@ -297,7 +309,8 @@ impl Session {
     fn forward(&mut self, ids: &[u32]) {
         let first = self.tokens.len();
         let Session { model, threads, state, scratch, .. } = self;
-        threads.run(ids.len(), |team| model.forward(ids, first, state, scratch, false, team));
+        let segment = Segment { ids, first, state, replay: false };
+        threads.run(ids.len(), |team| model.forward(&mut [segment], scratch, team));
         self.tokens.extend_from_slice(ids);
     }
 
@@ -322,7 +335,7 @@ impl Session {
 struct Threads {
     /// For many tokens at once.
     pool: ThreadPool,
-    /// For one.
+    /// For one or a few.
     team: Team,
 }
 
@@ -335,7 +348,7 @@ impl Threads {
 
     /// Runs a pass over `n` tokens.
     fn run<T: Send>(&self, n: usize, pass: impl FnOnce(&Team) -> T + Send) -> T {
-        if n <= 16 { pass(&self.team) } else { self.pool.install(|| pass(&self.team)) }
+        if Workers::team_takes(n) { pass(&self.team) } else { self.pool.install(|| pass(&self.team)) }
     }
 }
 

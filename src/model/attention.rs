@@ -6,10 +6,10 @@
 //! result depends on a query's position and past alone: not on the queries beside it, nor on the threads.
 
 use super::kv::{KvLayer, PIECE};
+use super::workers::Workers;
 use brooklet_kernels::{
     KEY_BLOCK, Kernels, KvLayout, OutTile, PANEL, Rows, RowsMut, Team, TensorType, tiles,
 };
-use rayon::prelude::*;
 use std::ops::Range;
 
 /// Queries that go over the keys together in prefill: enough to make up for the conversion of a block to floats, and
@@ -42,12 +42,18 @@ pub struct Attend<'a> {
 impl Attend<'_> {
     /// `out = softmax(q·k) v` for tokens at positions `first..`; `q` and `out` are `n × num_heads·head_dim`, `q` scaled
     /// by 1/√head_dim. `partials` is room for [`partials_len`] floats.
-    pub fn attend(&self, first: usize, q: &[f32], out: &mut [f32], partials: &mut [f32], team: &Team) {
+    pub fn attend(
+        &self,
+        first: usize,
+        q: &[f32],
+        out: &mut [f32],
+        partials: &mut [f32],
+        workers: Workers<'_>,
+    ) {
         let row = self.kv.num_kv_heads() * self.group * self.layout().head_dim();
-        if out.len() == row {
-            self.decode(first, q, out, partials, team)
-        } else {
-            self.prefill(first, q, out, row)
+        match workers {
+            Workers::Team(team) if out.len() == row => self.decode(first, q, out, partials, team),
+            _ => self.prefill(first, q, out, row, workers),
         }
     }
 
@@ -73,7 +79,7 @@ impl Attend<'_> {
     }
 
     /// Many tokens: every head and every few tokens are a task.
-    fn prefill(&self, first: usize, q: &[f32], out: &mut [f32], row: usize) {
+    fn prefill(&self, first: usize, q: &[f32], out: &mut [f32], row: usize, workers: Workers<'_>) {
         let n = out.len() / row;
         let tokens = n.div_ceil((n * self.group).div_ceil(TILE_ROWS)).min((TILE_ROWS / self.group).max(1));
         let width = self.group * self.layout().head_dim();
@@ -82,17 +88,10 @@ impl Attend<'_> {
             tasks.extend(tiles(out, row, width).into_iter().map(|tile| (i * tokens, tile)));
         }
         // Later tokens have more keys: theirs go first, so that no long task is left to the end.
-        if n <= 16 {
-            let mut scratch = TileScratch::default();
-            for (t, tile) in &mut tasks { self.tile(first + *t, &q[*t * row..], row, tile, &mut scratch); }
-            return;
-        }
-        tasks.par_iter_mut().rev().with_max_len(1).for_each_init(
-            TileScratch::default,
-            |scratch, (t, tile)| {
-                self.tile(first + *t, &q[*t * row..], row, tile, scratch);
-            },
-        );
+        tasks.reverse();
+        workers.each(&mut tasks, TileScratch::default, |scratch, (t, tile)| {
+            self.tile(first + *t, &q[*t * row..], row, tile, scratch);
+        });
     }
 
     /// One key/value head's queries of the tokens of `out`; `q` starts with the first of these tokens.
@@ -375,7 +374,7 @@ mod tests {
                 &self.q[tokens.start * row..tokens.end * row],
                 &mut out,
                 &mut partials,
-                &Team::new(2).expect("a team"),
+                Workers::for_tokens(tokens.len(), &Team::new(2).expect("a team")),
             );
             out
         }

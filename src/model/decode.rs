@@ -53,6 +53,6 @@ impl Model {
     }
 }
 
-pub fn task_rows(row_bytes: usize) -> usize {
+fn task_rows(row_bytes: usize) -> usize {
     TASK_BYTES.div_ceil(row_bytes).next_multiple_of(ROW_GROUP)
 }

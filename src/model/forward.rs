@@ -2,26 +2,14 @@
 //! transformers' `modeling_lfm2.py`).
 
 use super::attention::{Attend, partials_len};
-use super::kv::KvLayer;
 use super::rope::Rope;
 use super::shortconv::short_conv;
 use super::state::{LayerState, State};
 use super::weights::{Attention, Matrix, Mixer, Mlp, ShortConv};
+use super::workers::Workers;
 use super::{Config, Model};
 use brooklet_kernels::{Activations, Panel, Q8Buffer, Spread, Team, format, tiles};
-use rayon::prelude::*;
-use std::sync::{Mutex, PoisonError};
-
-/// The most weight rows that a task computes at once in prefill: a chunk of them fills half of an L2 cache.
-const TILE_ROWS: usize = 256;
-/// Row counts of tiles are multiples of this, the most rows that a micro-kernel computes together.
-const ROW_GROUP: usize = 16;
-/// Tiles that a matrix is cut into, a thread, so that a slow core does not hold up the others.
-const TILES_A_THREAD: usize = 4;
-/// The most tokens that are taken on the team, like one, and not on rayon's pool.
-pub(super) const FEW_TOKENS: usize = 16;
-/// The fewest tokens whose work outside of the matrices is worth a task of its own.
-const TASK_TOKENS: usize = 8;
+use std::sync::{Mutex, MutexGuard, TryLockError};
 
 /// Working memory for up to `tokens` tokens at once, reused by every layer.
 pub struct Scratch {
@@ -46,7 +34,7 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    pub fn new(config: &Config, context: usize) -> Scratch {
+    pub fn new(config: &Config) -> Scratch {
         Scratch {
             tokens: 0,
             x: Vec::new(),
@@ -56,10 +44,16 @@ impl Scratch {
             k: Vec::new(),
             v: Vec::new(),
             delta: Vec::new(),
-            partials: vec![0.0; partials_len(config.num_heads, config.head_dim, context)],
+            partials: Vec::new(),
             rope: Rope::new(config.rope_dim, config.rope_theta),
             operand: Operand::default(),
         }
+    }
+
+    /// Makes room for a context of `context` positions.
+    pub fn reserve_context(&mut self, config: &Config, context: usize) {
+        let len = partials_len(config.num_heads, config.head_dim, context);
+        self.partials.resize(len.max(self.partials.len()), 0.0);
     }
 
     /// Makes room for `n` tokens at once, if there is not already.
@@ -91,226 +85,271 @@ impl Scratch {
     }
 }
 
-/// The tokens of a forward pass: how many, from which position on, and whether they were there before.
-#[derive(Clone, Copy)]
-struct Span {
-    first: usize,
-    n: usize,
-    replay: bool,
+/// Consecutive tokens of one sequence.
+pub struct Segment<'a> {
+    pub ids: &'a [u32],
+    /// The position of the first.
+    pub first: usize,
+    /// Of the sequence.
+    pub state: &'a mut State,
+    /// Whether keys and values of these tokens are there already.
+    pub replay: bool,
 }
 
 impl Model {
-    /// Takes `ids` at positions `first..`, leaves their hidden states in the scratch and, unless
-    /// `replay` is set, appends keys and values to the state; a replay finds them there already.
-    /// A result depends on a token's position and past alone, and on whether the token was the only one: those go
-    /// another way, on the team, where several use rayon's current pool.
-    pub(crate) fn forward(
-        &self,
-        ids: &[u32],
-        first: usize,
-        state: &mut State,
-        scratch: &mut Scratch,
-        replay: bool,
-        team: &Team,
-    ) {
-        let (config, n) = (&self.config, ids.len());
+    /// Takes the tokens of the segments, leaves their hidden states, one segment's after the other's, in the scratch
+    /// and appends keys and values to the states. Every weight is read once for all.
+    ///
+    /// A result depends on a token's position and past alone, and on whether the token was the only one: that goes
+    /// another way. More than a few tokens are computed on rayon's current pool: see [`Workers`].
+    pub(crate) fn forward(&self, segments: &mut [Segment<'_>], scratch: &mut Scratch, team: &Team) {
+        let config = &self.config;
         let hidden = config.hidden_size;
+        let n = segments.iter().map(|s| s.ids.len()).sum();
+        let workers = Workers::for_tokens(n, team);
         scratch.reserve(config, n, team.threads());
-        scratch.rope.prepare(first, n);
-        self.embed(ids, &mut scratch.x[..n * hidden]);
-        for (layer, state) in self.weights.layers.iter().zip(&mut state.layers) {
-            self.norm(&scratch.x[..n * hidden], &layer.operator_norm, &mut scratch.h);
-            match (&layer.mixer, state) {
-                (Mixer::ShortConv(w), LayerState::ShortConv(columns)) => {
-                    self.short_conv(w, columns, n, scratch, team);
-                }
-                (Mixer::Attention(w), LayerState::Attention(kv)) => {
-                    self.attention(w, kv, Span { first, n, replay }, scratch, team);
-                }
-                _ => unreachable!("state and weights are built from the same configuration"),
+        scratch.rope.prepare(segments.iter().flat_map(|s| s.first..s.first + s.ids.len()));
+        self.embed(segments.iter().flat_map(|s| s.ids), &mut scratch.x[..n * hidden]);
+        for (l, layer) in self.weights.layers.iter().enumerate() {
+            self.norm(&scratch.x[..n * hidden], &layer.operator_norm, &mut scratch.h, workers);
+            match &layer.mixer {
+                Mixer::ShortConv(w) => self.short_conv(w, l, segments, n, scratch, workers),
+                Mixer::Attention(w) => self.attention(w, l, segments, n, scratch, workers),
             }
             add(&mut scratch.x, &scratch.delta[..n * hidden]);
-            self.norm(&scratch.x[..n * hidden], &layer.ffn_norm, &mut scratch.h);
-            self.mlp(&layer.mlp, n, scratch, team);
+            self.norm(&scratch.x[..n * hidden], &layer.ffn_norm, &mut scratch.h, workers);
+            self.mlp(&layer.mlp, n, scratch, workers);
             add(&mut scratch.x, &scratch.delta[..n * hidden]);
         }
     }
 
-    /// Logits of the `count` tokens of the last [`Model::forward`] from the `t`-th on:
-    /// `count × vocab_size`.
-    pub(crate) fn logits(&self, t: usize, count: usize, scratch: &mut Scratch, out: &mut [f32], team: &Team) {
+    /// Logits of tokens of the last [`Model::forward`], by their number: `vocab_size` each.
+    pub(crate) fn logits(
+        &self,
+        tokens: impl Iterator<Item = usize>,
+        scratch: &mut Scratch,
+        out: &mut [f32],
+        team: &Team,
+    ) {
         let hidden = self.config.hidden_size;
-        self.norm(&scratch.x[t * hidden..(t + count) * hidden], &self.weights.norm, &mut scratch.h);
-        let mut x = self.prepare(&scratch.h[..count * hidden], &mut scratch.operand, &[&self.weights.head]);
-        self.matmul(&self.weights.head, &mut x, out, team);
+        let mut n = 0;
+        for (t, h) in tokens.zip(scratch.h.chunks_exact_mut(hidden)) {
+            let x = &scratch.x[t * hidden..(t + 1) * hidden];
+            (self.kernels.rms_norm)(x, &self.weights.norm, self.config.norm_eps, h);
+            n += 1;
+        }
+        let workers = Workers::for_tokens(n, team);
+        let mut x = self.prepare(&scratch.h[..n * hidden], &mut scratch.operand, &[&self.weights.head], workers);
+        self.matmul(&self.weights.head, &mut x, out, workers);
     }
 
     /// `n × hidden` rows of the embedding.
-    fn embed(&self, ids: &[u32], x: &mut [f32]) {
+    fn embed<'a>(&self, ids: impl Iterator<Item = &'a u32>, x: &mut [f32]) {
         let w = &self.weights.embedding;
         let data = w.data(&self.gguf);
-        for (id, x) in ids.iter().zip(x.chunks_exact_mut(w.cols)) {
+        for (id, x) in ids.zip(x.chunks_exact_mut(w.cols)) {
             format::decode(w.ty, &data[*id as usize * w.row_bytes()..][..w.row_bytes()], x);
         }
     }
 
     /// RMS norm of every row of `x`.
-    fn norm(&self, x: &[f32], weight: &[f32], out: &mut [f32]) {
+    fn norm(&self, x: &[f32], weight: &[f32], out: &mut [f32], workers: Workers<'_>) {
         let width = weight.len();
-        let norm = |(x, out): (&[f32], &mut [f32])| {
-            for (x, out) in x.chunks_exact(width).zip(out.chunks_exact_mut(width)) {
+        workers.rows(&mut out[..x.len()], width, |range, out| {
+            for (x, out) in x[range].chunks_exact(width).zip(out.chunks_exact_mut(width)) {
                 (self.kernels.rms_norm)(x, weight, self.config.norm_eps, out);
             }
-        };
-        if x.len() <= FEW_TOKENS * width {
-            return norm((x, out));
-        }
-        x.par_chunks(TASK_TOKENS * width).zip(out.par_chunks_mut(TASK_TOKENS * width)).for_each(norm);
+        });
     }
 
     /// `delta = W_out (C ⊙ conv(B ⊙ X))` with `[B, C, X] = W_in h`.
-    fn short_conv(&self, w: &ShortConv, columns: &mut [f32], n: usize, s: &mut Scratch, team: &Team) {
+    fn short_conv(
+        &self,
+        w: &ShortConv,
+        layer: usize,
+        segments: &mut [Segment<'_>],
+        n: usize,
+        s: &mut Scratch,
+        workers: Workers<'_>,
+    ) {
         let hidden = self.config.hidden_size;
         let bcx = &mut s.wide[..n * 3 * hidden];
-        let mut x = self.prepare(&s.h[..n * hidden], &mut s.operand, &[&w.in_proj]);
-        self.matmul(&w.in_proj, &mut x, bcx, team);
+        let mut x = self.prepare(&s.h[..n * hidden], &mut s.operand, &[&w.in_proj], workers);
+        self.matmul(&w.in_proj, &mut x, bcx, workers);
         let conv = &mut s.h[..n * hidden];
-        short_conv(bcx, &w.taps, columns, conv, hidden);
-        let mut x = self.prepare(conv, &mut s.operand, &[&w.out_proj]);
-        self.matmul(&w.out_proj, &mut x, &mut s.delta[..n * hidden], team);
+        let (mut bcx, mut out) = (bcx, &mut *conv);
+        for segment in segments {
+            let LayerState::ShortConv(columns) = &mut segment.state.layers[layer] else { unreachable!("{SAME}") };
+            let n = segment.ids.len();
+            short_conv(first(&mut bcx, n * 3 * hidden), &w.taps, columns, first(&mut out, n * hidden), hidden);
+        }
+        let mut x = self.prepare(conv, &mut s.operand, &[&w.out_proj], workers);
+        self.matmul(&w.out_proj, &mut x, &mut s.delta[..n * hidden], workers);
     }
 
     /// `delta = W_o softmax(q·k / √d) v`, with q and k normed a head and turned by RoPE.
-    fn attention(&self, w: &Attention, kv: &mut KvLayer, span: Span, s: &mut Scratch, team: &Team) {
-        let Span { first, n, replay } = span;
+    fn attention(
+        &self,
+        w: &Attention,
+        layer: usize,
+        segments: &mut [Segment<'_>],
+        n: usize,
+        s: &mut Scratch,
+        workers: Workers<'_>,
+    ) {
         let Config { hidden_size: hidden, num_heads, head_dim, .. } = self.config;
         let q_dim = num_heads * head_dim;
         let kv_dim = w.num_kv_heads * head_dim;
-        let mut x = self.prepare(&s.h[..n * hidden], &mut s.operand, &[&w.q_proj, &w.k_proj, &w.v_proj]);
-        let (q, k, v) = if n == 1 {
-            let qkv = &mut s.wide[..q_dim + 2 * kv_dim];
-            self.matvecs(&[&w.q_proj, &w.k_proj, &w.v_proj], &x, qkv, team);
-            let (q, kv) = qkv.split_at_mut(q_dim);
-            let (k, v) = kv.split_at_mut(kv_dim);
-            (q, k, v)
-        } else {
-            let (q, k, v) = (&mut s.wide[..n * q_dim], &mut s.k[..n * kv_dim], &mut s.v[..n * kv_dim]);
-            self.matmul(&w.q_proj, &mut x, q, team);
-            if !replay {
-                self.matmul(&w.k_proj, &mut x, k, team);
-                self.matmul(&w.v_proj, &mut x, v, team);
+        let mut x =
+            self.prepare(&s.h[..n * hidden], &mut s.operand, &[&w.q_proj, &w.k_proj, &w.v_proj], workers);
+        let fresh = segments.iter().any(|s| !s.replay);
+        let (q, k, v) = match workers {
+            Workers::Team(team) if n == 1 => {
+                let qkv = &mut s.wide[..q_dim + 2 * kv_dim];
+                self.matvecs(&[&w.q_proj, &w.k_proj, &w.v_proj], &x, qkv, team);
+                let (q, kv) = qkv.split_at_mut(q_dim);
+                let (k, v) = kv.split_at_mut(kv_dim);
+                (q, k, v)
             }
-            (q, k, v)
+            _ => {
+                let (q, k, v) = (&mut s.wide[..n * q_dim], &mut s.k[..n * kv_dim], &mut s.v[..n * kv_dim]);
+                self.matmul(&w.q_proj, &mut x, q, workers);
+                if fresh {
+                    self.matmul(&w.k_proj, &mut x, k, workers);
+                    self.matmul(&w.v_proj, &mut x, v, workers);
+                }
+                (q, k, v)
+            }
         };
-        if !replay {
-            self.norm_and_rotate(k, kv_dim, &w.k_norm, &s.rope, 1.0);
-            kv.push(self.kernels, k, v);
+        if fresh {
+            self.norm_and_rotate(k, kv_dim, &w.k_norm, &s.rope, 1.0, workers);
         }
-        self.norm_and_rotate(q, q_dim, &w.q_norm, &s.rope, 1.0 / (head_dim as f32).sqrt());
+        self.norm_and_rotate(q, q_dim, &w.q_norm, &s.rope, 1.0 / (head_dim as f32).sqrt(), workers);
 
         let out = &mut s.h[..n * q_dim];
         let group = num_heads / w.num_kv_heads;
-        Attend { kernels: self.kernels, kv, group, sliding_window: self.config.sliding_window }.attend(
-            first,
-            q,
-            out,
-            &mut s.partials,
-            team,
-        );
-        let mut x = self.prepare(out, &mut s.operand, &[&w.out_proj]);
-        self.matmul(&w.out_proj, &mut x, &mut s.delta[..n * hidden], team);
+        let (mut q, mut k, mut v, mut part) = (&*q, &*k, &*v, &mut *out);
+        for segment in segments {
+            let LayerState::Attention(kv) = &mut segment.state.layers[layer] else { unreachable!("{SAME}") };
+            let n = segment.ids.len();
+            let (k, v) = (shared_first(&mut k, n * kv_dim), shared_first(&mut v, n * kv_dim));
+            if !segment.replay {
+                kv.push(self.kernels, k, v);
+            }
+            let attend =
+                Attend { kernels: self.kernels, kv, group, sliding_window: self.config.sliding_window };
+            let (q, out) = (shared_first(&mut q, n * q_dim), first(&mut part, n * q_dim));
+            attend.attend(segment.first, q, out, &mut s.partials, workers);
+        }
+        let mut x = self.prepare(out, &mut s.operand, &[&w.out_proj], workers);
+        self.matmul(&w.out_proj, &mut x, &mut s.delta[..n * hidden], workers);
     }
 
     /// Norms every head of every row of `x`, turns it by its position and scales it.
-    fn norm_and_rotate(&self, x: &mut [f32], row: usize, weight: &[f32], rope: &Rope, scale: f32) {
+    fn norm_and_rotate(
+        &self,
+        x: &mut [f32],
+        row: usize,
+        weight: &[f32],
+        rope: &Rope,
+        scale: f32,
+        workers: Workers<'_>,
+    ) {
         let eps = self.config.norm_eps;
-        let turn = |(t, row): (usize, &mut [f32])| {
-            let (cos, sin) = rope.angles(t);
-            for head in row.chunks_exact_mut(weight.len()) {
-                (self.kernels.attention.norm_rotate)(head, weight, eps, cos, sin, scale);
+        workers.rows(x, row, |range, x| {
+            for (t, row) in (range.start / row..).zip(x.chunks_exact_mut(row)) {
+                let (cos, sin) = rope.angles(t);
+                for head in row.chunks_exact_mut(weight.len()) {
+                    (self.kernels.attention.norm_rotate)(head, weight, eps, cos, sin, scale);
+                }
             }
-        };
-        match x.len() <= FEW_TOKENS * row {
-            true => x.chunks_exact_mut(row).enumerate().for_each(turn),
-            false => x.par_chunks_exact_mut(row).enumerate().for_each(turn),
-        }
+        });
     }
 
     /// `delta = W_down (silu(W_gate h) ⊙ W_up h)`.
-    fn mlp(&self, w: &Mlp, n: usize, s: &mut Scratch, team: &Team) {
+    fn mlp(&self, w: &Mlp, n: usize, s: &mut Scratch, workers: Workers<'_>) {
         let Config { hidden_size: hidden, intermediate_size: ffn, .. } = self.config;
         let (gate, up) = (&mut s.wide[..n * ffn], &mut s.wide2[..n * ffn]);
-        let mut x = self.prepare(&s.h[..n * hidden], &mut s.operand, &[&w.gate, &w.up]);
-        if n == 1 {
-            self.gate_up(w, &x, gate, team);
-        } else {
-            self.matmul(&w.gate, &mut x, gate, team);
-            self.matmul(&w.up, &mut x, up, team);
-            let part = if n <= FEW_TOKENS { n } else { TASK_TOKENS } * ffn;
-            if n <= FEW_TOKENS {
-                (self.kernels.silu_mul)(gate, up);
-            } else {
-            gate.par_chunks_mut(part)
-                .zip(up.par_chunks(part))
-                .for_each(|(gate, up)| (self.kernels.silu_mul)(gate, up));
+        let mut x = self.prepare(&s.h[..n * hidden], &mut s.operand, &[&w.gate, &w.up], workers);
+        match workers {
+            Workers::Team(team) if n == 1 => self.gate_up(w, &x, gate, team),
+            _ => {
+                self.matmul(&w.gate, &mut x, gate, workers);
+                self.matmul(&w.up, &mut x, up, workers);
+                workers.rows(gate, ffn, |range, gate| (self.kernels.silu_mul)(gate, &up[range]));
             }
         }
-        let mut x = self.prepare(gate, &mut s.operand, &[&w.down]);
-        self.matmul(&w.down, &mut x, &mut s.delta[..n * hidden], team);
+        let mut x = self.prepare(gate, &mut s.operand, &[&w.down], workers);
+        self.matmul(&w.down, &mut x, &mut s.delta[..n * hidden], workers);
     }
 
     /// Quantizes the rows of `x` once for all the matrices that read them, if any wants that.
-    fn prepare<'a>(&self, x: &'a [f32], operand: &'a mut Operand, readers: &[&Matrix]) -> Input<'a> {
+    fn prepare<'a>(
+        &self,
+        x: &'a [f32],
+        operand: &'a mut Operand,
+        readers: &[&Matrix],
+        workers: Workers<'_>,
+    ) -> Input<'a> {
         operand.spread.clear();
         if readers.iter().any(|w| w.ty.is_quantized()) {
             let k = readers[0].cols;
-            if x.len() <= FEW_TOKENS * k {
+            let n = x.len() / k;
+            if n == 1 {
                 operand.q8.quantize(self.kernels, x, k);
             } else {
-                let parts = operand.q8.parts(x.len() / k, k, TASK_TOKENS);
-                let x = x.par_chunks(TASK_TOKENS * k);
-                parts.into_par_iter().zip(x).for_each(|(mut part, x)| part.quantize(self.kernels, x));
+                let rows = workers.rows_a_task(n, k);
+                let mut parts: Vec<_> = operand.q8.parts(n, k, rows).into_iter().zip(x.chunks(rows * k)).collect();
+                workers.each(&mut parts, || (), |(), (part, x)| part.quantize(self.kernels, x));
             }
         }
         Input { x, operand }
     }
 
     /// `out = x · Wᵀ`, token-major.
-    fn matmul(&self, w: &Matrix, x: &mut Input<'_>, out: &mut [f32], team: &Team) {
-        if out.len() == w.rows {
+    fn matmul(&self, w: &Matrix, x: &mut Input<'_>, out: &mut [f32], workers: Workers<'_>) {
+        if let Workers::Team(team) = workers
+            && out.len() == w.rows
+        {
             return self.matvecs(&[w], x, out, team);
         }
         let Operand { q8, spread, panels } = &mut *x.operand;
         let x = activations(w, x.x, q8);
-        if out.len() <= w.rows * FEW_TOKENS {
-            for part in &mut spread.parts(self.kernels, w.ty, w.cols, out.len() / w.rows) {
-                self.kernels.spread(w.ty, x, part);
-            }
-            let (rows, bytes) = (super::decode::task_rows(w.row_bytes()), w.row_bytes());
-            let mut tiles = tiles(out, w.rows, rows);
-            team.fill(&mut tiles, 1, |range, tiles| {
-                let mut panel = Panel::default();
-                for (i, tile) in range.zip(tiles) {
-                    let data = &w.data(&self.gguf)[i * rows * bytes..][..tile.rows().len() * bytes];
-                    self.kernels.matmul(w.ty, data, w.cols, (x, spread), tile, &mut panel);
-                }
-            });
-            return;
-        }
-        spread
-            .parts(self.kernels, w.ty, w.cols, out.len() / w.rows)
-            .par_iter_mut()
-            .for_each(|part| self.kernels.spread(w.ty, x, part));
-        let tile_rows = w.rows.div_ceil(rayon::current_num_threads() * TILES_A_THREAD);
-        let tile_rows = tile_rows.next_multiple_of(ROW_GROUP).min(TILE_ROWS);
-        let data = w.data(&self.gguf).par_chunks(tile_rows * w.row_bytes());
-        tiles(out, w.rows, tile_rows).par_iter_mut().zip(data).for_each(|(tile, w_rows)| {
-            let thread = rayon::current_thread_index().unwrap_or(0);
-            // A panicked task leaves nothing that the next one reads.
-            let mut panel = panels[thread].lock().unwrap_or_else(PoisonError::into_inner);
-            self.kernels.matmul(w.ty, w_rows, w.cols, (x, spread), tile, &mut panel);
+        let mut parts = spread.parts(self.kernels, w.ty, w.cols, out.len() / w.rows);
+        workers.each(&mut parts, || (), |(), part| self.kernels.spread(w.ty, x, part));
+        let tile_rows = workers.tile_rows(w.rows);
+        let data = w.data(&self.gguf).chunks(tile_rows * w.row_bytes());
+        let mut tiles: Vec<_> = tiles(out, w.rows, tile_rows).into_iter().zip(data).collect();
+        workers.each(&mut tiles, || panel(panels), |panel, (tile, w_rows)| {
+            self.kernels.matmul(w.ty, w_rows, w.cols, (x, spread), tile, panel);
         });
     }
+}
+
+/// Why a state has the layers that the weights have.
+const SAME: &str = "state and weights are built from the same configuration";
+
+/// Takes the first `n` elements off.
+fn first<'a>(of: &mut &'a mut [f32], n: usize) -> &'a mut [f32] {
+    of.split_off_mut(..n).expect("as many elements as tokens need")
+}
+
+/// As [`first`].
+fn shared_first<'a>(of: &mut &'a [f32], n: usize) -> &'a [f32] {
+    of.split_off(..n).expect("as many elements as tokens need")
+}
+
+/// A panel that no other thread has.
+fn panel(panels: &[Mutex<Panel>]) -> MutexGuard<'_, Panel> {
+    for panel in panels {
+        match panel.try_lock() {
+            Ok(panel) => return panel,
+            // A panicked task leaves nothing that the next one reads.
+            Err(TryLockError::Poisoned(panel)) => return panel.into_inner(),
+            Err(TryLockError::WouldBlock) => {}
+        }
+    }
+    unreachable!("there is a panel a thread")
 }
 
 /// What matrices read: activations as floats and, made of them as the weights' types want, in other forms.
@@ -335,7 +374,7 @@ fn activations<'a>(w: &Matrix, x: &'a [f32], q8: &'a Q8Buffer) -> Activations<'a
 struct Operand {
     q8: Q8Buffer,
     spread: Spread,
-    /// One a thread, so that none waits for its lock.
+    /// One a thread.
     panels: Vec<Mutex<Panel>>,
 }
 

@@ -11,11 +11,13 @@ mod shortconv;
 mod state;
 pub mod tensors;
 mod weights;
+mod workers;
 
 pub use config::{ARCHITECTURE, Config, LayerKind};
 pub use error::ModelError;
-pub(crate) use forward::Scratch;
+pub(crate) use forward::{Scratch, Segment};
 pub(crate) use state::{LayerState, State};
+pub(crate) use workers::Workers;
 
 use crate::{Gguf, Result};
 use brooklet_kernels::Kernels;

@@ -17,11 +17,11 @@ impl Rope {
         Rope { inv_freq: (0..rope_dim / 2).map(inv_freq).collect(), cos: Vec::new(), sin: Vec::new() }
     }
 
-    /// Computes the angles of `n` positions from `first` on.
-    pub fn prepare(&mut self, first: usize, n: usize) {
+    /// Computes the angles of some positions.
+    pub fn prepare(&mut self, positions: impl Iterator<Item = usize>) {
         self.cos.clear();
         self.sin.clear();
-        for pos in first..first + n {
+        for pos in positions {
             for freq in &self.inv_freq {
                 let (sin, cos) = f64::from(pos as f32 * freq).sin_cos();
                 self.cos.push(cos as f32);
@@ -44,7 +44,7 @@ mod tests {
     #[test]
     fn angles_fall_with_the_dimension() {
         let mut rope = Rope::new(4, 10_000.0);
-        rope.prepare(7, 2);
+        rope.prepare(7..9);
         let (cos, sin) = rope.angles(1);
         for (i, angle) in [8f32, 0.08].into_iter().enumerate() {
             assert!((cos[i] - angle.cos()).abs() < 1e-6 && (sin[i] - angle.sin()).abs() < 1e-6);

@@ -11,7 +11,7 @@ fn floats(value: &Value) -> Vec<f64> {
 
 #[test]
 fn json_has_llama_benchs_fields_for_every_combination() {
-    let args = "-p 8,16 -n 4 -d 0,32 -t 1,2 -r 3 --json --no-limits";
+    let args = "-p 8,16 -n 4 -d 0,32 -t 1,2 --parallel 1 -r 3 --json --no-limits";
     let out = json(["bench", "-m", model()].into_iter().chain(args.split(' ')));
     let tests = out.as_array().unwrap();
     let shapes: Vec<[u64; 4]> = tests
@@ -168,6 +168,25 @@ mod against_a_peer {
             .into_iter()
             .flat_map(|test| [1, 0, 1, 1, 1].map(|fa| format!("{test} d=16 t=2 r=1 k=f16 v=f16 fa={fa}")))
             .collect();
+        assert_eq!(calls.lines().collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn several_sequences_are_measured_against_its_batched_bench() {
+        let directory = tempfile::tempdir().unwrap();
+        let calls = directory.path().join("calls");
+        let mut command = bench("-p 0 -n 4 -d 16 --parallel 3 -t 2 -r 2 --json");
+        let out = parse(&stdout_of(command.env("FAKE_CALLS", &calls)));
+        let test = &out[0];
+        assert_eq!((&test["n_parallel"], &test["n_gen"]), (&3.into(), &4.into()));
+        let (ns, ts) = (floats(&test["samples_ns"]), floats(&test["samples_ts"]));
+        for (ns, ts) in ns.iter().zip(ts) {
+            assert!((ts / (12.0 * 1e9 / ns) - 1.0).abs() < 1e-9, "four tokens of each of three");
+        }
+        assert_eq!(floats(&test["peer"]["samples_ns"]), [4e6; 2]);
+        assert_eq!(floats(&test["peer"]["samples_ts"]), [3000.0; 2]);
+        let calls = std::fs::read_to_string(calls).unwrap();
+        let expected = ["on", "off", "on", "on"].map(|fa| format!("pp=16 tg=4 pl=3 c=60 t=2 k=f16 v=f16 fa={fa}"));
         assert_eq!(calls.lines().collect::<Vec<_>>(), expected);
     }
 

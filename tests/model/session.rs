@@ -1,10 +1,9 @@
-//! What a session promises: the same bits however a prompt is split (but for tokens taken alone) and on however many
-//! threads, and
-//! that going back, copying, saving and starting over lose nothing.
+//! What a session promises: the same bits however a prompt is split (but for tokens taken alone), on however many
+//! threads and beside whatever other sessions, and that going back, copying, saving and starting over lose nothing.
 
 mod models;
 
-use brooklet::{Error, Model, Session, SessionError, SessionOptions};
+use brooklet::{Batch, Error, Model, Session, SessionError, SessionOptions, Take};
 use brooklet_kernels::{TensorType, all};
 use brooklet_tools::convert::FileType;
 use models::{SHAPES, gguf, model};
@@ -76,6 +75,82 @@ fn any_split_of_a_prompt_gives_the_same_bits_but_for_lone_tokens() {
                 assert_eq!(bits(split.logits()), bits(whole.logits()), "{name}, split in {sizes:?}");
             }
         }
+    }
+}
+
+/// Takes so many ids from `from` on with each session.
+fn together(batch: &mut Batch, sessions: &mut [Session], ids: &[u32], sizes: &[usize]) {
+    let takes = sessions.iter_mut().zip(sizes);
+    let mut takes: Vec<_> = takes
+        .map(|(session, size)| {
+            let at = session.tokens().len();
+            Take { session, ids: &ids[at..at + size] }
+        })
+        .collect();
+    batch.step(&mut takes).expect("they fit");
+}
+
+/// Sessions at different positions that take one token, two and many, on the team and on the pool: each gets what it
+/// gets in any other company, and what it gets alone but for a lone token's rounding.
+#[test]
+fn sessions_taken_together_do_not_meet() {
+    let ids = ids(120);
+    for (name, model) in models() {
+        let begin = |len: usize| {
+            let mut session = session(&model, 2);
+            session.prefill(&ids[..len]).expect("it fits");
+            session
+        };
+        let starts = [2, 33, 70];
+        for sizes in [[1, 2, 5], [1, 40, 3], [1, 1, 1]] {
+            let mut batch = Batch::new(model.clone());
+            let mut sessions = starts.map(begin);
+            together(&mut batch, &mut sessions, &ids, &sizes);
+            // Again, so that what was left behind is looked at too.
+            together(&mut batch, &mut sessions, &ids, &sizes);
+            for (i, (start, size)) in starts.into_iter().zip(sizes).enumerate() {
+                let end = start + 2 * size;
+                assert_eq!(sessions[i].tokens(), &ids[..end], "{name}");
+                // Twenty more for company: more tokens than the team takes.
+                let mut company: Vec<_> = [begin(start)].into_iter().chain((0..20).map(|_| begin(5))).collect();
+                let mut company_sizes = [1; 21];
+                company_sizes[0] = size;
+                let mut other = Batch::new(model.clone());
+                together(&mut other, &mut company, &ids, &company_sizes);
+                together(&mut other, &mut company, &ids, &company_sizes);
+                let what = format!("{name}, session {i} of {sizes:?}");
+                assert_eq!(bits(sessions[i].logits()), bits(company[0].logits()), "{what}");
+                let mut alone = begin(start);
+                alone.prefill(&ids[start..start + size]).expect("it fits");
+                let alone = alone.prefill(&ids[start + size..end]).expect("it fits");
+                if size > 1 {
+                    assert_eq!(bits(sessions[i].logits()), bits(alone), "{what}");
+                } else {
+                    let difference = difference(sessions[i].logits(), alone);
+                    assert!(difference <= lone_token_bound(&name), "{what}: off by {difference:e} of the spread");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_batch_takes_all_or_none() {
+    let (_, first) = models().next().expect("models");
+    let (_, second) = models().nth(1).expect("models");
+    let mut a = session(&first, 1);
+    let mut batch = Batch::new(first.clone());
+    batch.step(&mut []).expect("nothing to do");
+    for (model, ids, expected) in [
+        (&first, &[][..], "no tokens"),
+        (&first, &[u32::MAX], "out of range"),
+        (&second, &[1], "must be of the model"),
+    ] {
+        let mut b = session(model, 1);
+        let mut takes = [Take { session: &mut a, ids: &[1, 2] }, Take { session: &mut b, ids }];
+        let error = batch.step(&mut takes).expect_err(expected).to_string();
+        assert!(error.contains(expected), "{error}");
+        assert!(a.tokens().is_empty() && b.tokens().is_empty());
     }
 }
 

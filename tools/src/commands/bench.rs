@@ -39,6 +39,7 @@ use std::sync::Arc;
                   generation, each beside the most that the machine did in a loop of nothing else.\n\n\
                   Examples:\n  brooklet bench -m model.gguf\n  \
                   brooklet bench -m model.gguf -p 0 -n 64 -d 0,4096 -t 1,2 --json\n  \
+                  brooklet bench -m model.gguf -p 0 --parallel 1,2,4,8\n  \
                   brooklet bench -m model.gguf --vs llama.cpp/build/bin/llama-bench --plot speed.svg\n  \
                   brooklet bench -m model.gguf --tune"
 )]
@@ -55,6 +56,9 @@ pub struct Args {
     /// Tokens in the context beforehand
     #[arg(short = 'd', long, value_name = "N,…", value_delimiter = ',', default_value = "0")]
     n_depth: Vec<usize>,
+    /// Numbers of sequences to generate at once, measured together; the speed is that of all
+    #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "1", value_parser = parse_positive)]
+    parallel: Vec<usize>,
     /// Threads to compute with [default: what --tune stored, else one a physical core]
     #[arg(short, long, value_name = "N,…", value_delimiter = ',', value_parser = parse_threads)]
     threads: Vec<usize>,
@@ -70,7 +74,8 @@ pub struct Args {
     /// Storage of attention keys and values: f16, f32 (exact, twice the memory) or q8_0 (half the memory)
     #[arg(long, value_name = "TYPE", default_value = "f16", hide_possible_values = true)]
     kv_type: KvType,
-    /// Measure llama.cpp in turn with brooklet: the path of its llama-bench
+    /// Measure llama.cpp in turn with brooklet: the path of its llama-bench (for several sequences at once,
+    /// llama-batched-bench beside it)
     #[arg(long, value_name = "PROGRAM")]
     vs: Option<PathBuf>,
     /// Draw the measurements into an SVG file
@@ -80,7 +85,7 @@ pub struct Args {
     #[arg(long)]
     no_limits: bool,
     /// Find the best numbers of threads and store them for all commands
-    #[arg(long, conflicts_with_all = ["vs", "plot", "threads", "n_prompt", "n_gen", "n_depth", "ctx"])]
+    #[arg(long, conflicts_with_all = ["vs", "plot", "threads", "n_prompt", "n_gen", "n_depth", "parallel", "ctx"])]
     tune: bool,
     /// Print a JSON array, one object a measurement
     #[arg(long)]
@@ -93,7 +98,7 @@ pub fn run(args: Args) -> Result<()> {
     if args.tune {
         return tune::tune(&model, args.kv_type.into(), args.repetitions, args.seed, args.json);
     }
-    let tests = combinations(&args.n_prompt, &args.n_gen, &args.n_depth, &thread_counts(&args));
+    let tests = combinations(&args.n_prompt, &args.n_gen, &args.n_depth, &args.parallel, &thread_counts(&args));
     // A test that does not fit its context is an error before minutes of measuring, not after.
     let Some(largest) = tests.iter().max_by_key(|t| t.context()) else {
         let message = "nothing to measure: -p and -n are both 0\n";
@@ -219,7 +224,13 @@ impl<'a> Bench<'a> {
         let mut command = Command::new(program);
         command.args(["bench", "--json", "--no-limits", "-r", "1", "-m"]).arg(&self.args.model);
         command.args(["--kv-type", &test::kv_name(self.args.kv_type.into())]);
-        let numbers = [("-p", test.n_prompt), ("-n", test.n_gen), ("-d", test.n_depth), ("-t", threads)];
+        let numbers = [
+            ("-p", test.n_prompt),
+            ("-n", test.n_gen),
+            ("-d", test.n_depth),
+            ("--parallel", test.n_parallel),
+            ("-t", threads),
+        ];
         for (option, number) in numbers.into_iter().chain(self.args.ctx.map(|ctx| ("-c", ctx))) {
             command.args([option, &number.to_string()]);
         }

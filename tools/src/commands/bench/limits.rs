@@ -60,9 +60,10 @@ impl Work {
         work
     }
 
-    /// Bytes that a token generated at `depth` reads: the weights, and the keys and values up to there.
-    pub fn bytes(&self, depth: usize) -> u64 {
-        self.weight_bytes + self.kv_bytes * depth.min(self.sliding_window) as u64
+    /// Bytes that a token generated at `depth` reads: the weights, which `parallel` sequences share, and the keys and
+    /// values up to there.
+    pub fn bytes(&self, depth: usize, parallel: usize) -> u64 {
+        self.weight_bytes / parallel as u64 + self.kv_bytes * depth.min(self.sliding_window) as u64
     }
 
     /// Work a second at a speed in tokens a second, and the most that the machine can do of it.
@@ -70,7 +71,9 @@ impl Work {
         let (a_token, unit, most) = match (test.n_prompt > 0, self.integer) {
             (true, true) => (self.macs, "GMAC/s", limits.and_then(|l| l.integer_macs_per_s)),
             (true, false) => (self.macs, "GMAC/s", limits.and_then(|l| l.float_macs_per_s)),
-            (false, _) => (self.bytes(test.n_depth), "GB/s", limits.map(|l| l.read_bytes_per_s)),
+            (false, _) => {
+                (self.bytes(test.n_depth, test.n_parallel), "GB/s", limits.map(|l| l.read_bytes_per_s))
+            }
         };
         let most = most.filter(|most| *most > 0.0);
         Rate { a_second: a_token as f64 * speed, unit, most }
@@ -141,7 +144,8 @@ mod tests {
 
     #[test]
     fn prompts_are_held_against_arithmetic_and_generation_against_memory() {
-        let test = |n_prompt, n_gen, n_depth| Test { n_prompt, n_gen, n_depth, n_threads: None };
+        let test =
+            |n_prompt, n_gen, n_depth| Test { n_prompt, n_gen, n_depth, n_parallel: 1, n_threads: None };
         let prompt = WORK.rate(&test(8, 0, 50), 2.0, Some(&LIMITS));
         assert_eq!(prompt, Rate { a_second: 2000.0, unit: "GMAC/s", most: Some(8000.0) });
         assert_eq!(prompt.of_most(), Some(0.25));
@@ -153,6 +157,9 @@ mod tests {
         assert_eq!(WORK.rate(&test(0, 8, 50), 2.0, Some(&LIMITS)).a_second, 1400.0);
         assert_eq!(WORK.rate(&test(0, 8, 5000), 2.0, None).a_second, 1800.0);
         assert_eq!(WORK.rate(&test(0, 8, 0), 2.0, None).of_most(), None);
+        // Weights are read once for all sequences, keys and values by each.
+        let four = Test { n_parallel: 4, ..test(0, 8, 50) };
+        assert_eq!(WORK.rate(&four, 2.0, None).a_second, 2.0 * (500.0 / 4.0 + 200.0));
     }
 
     #[test]

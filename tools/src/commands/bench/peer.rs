@@ -1,4 +1,5 @@
-//! Measuring llama.cpp: its llama-bench, one process a repetition.
+//! Measuring llama.cpp: its llama-bench, one process a repetition; for several sequences at once, its
+//! llama-batched-bench.
 
 use super::memory::run_and_watch;
 use super::test::{Test, kv_name};
@@ -38,6 +39,19 @@ struct Reported {
     n_depth: usize,
     samples_ns: Vec<u64>,
 }
+
+/// What llama-batched-bench says.
+#[derive(Debug, serde::Deserialize)]
+struct ReportedTogether {
+    n_threads: usize,
+    tg: usize,
+    pl: usize,
+    /// Seconds of the generation.
+    t_tg: f64,
+}
+
+/// The file name of the program for several sequences, which lies beside llama-bench.
+const BATCHED: &str = "llama-batched-bench";
 
 impl Peer {
     /// `program` is llama-bench itself.
@@ -89,19 +103,30 @@ impl Peer {
 
     fn command(&self, test: Test, threads: usize, flash_attn: bool) -> Command {
         let kv = kv_name(self.kv);
-        let mut command = Command::new(&self.program);
-        command.arg("-m").arg(&self.model).args(["-ctk", &kv, "-ctv", &kv, "-r", "1", "-o", "json"]);
-        let numbers = [
-            ("-p", test.n_prompt),
-            ("-n", test.n_gen),
-            ("-d", test.n_depth),
-            ("-t", threads),
-            ("-fa", usize::from(flash_attn)),
-        ];
-        for (option, number) in numbers {
-            command.args([option, &number.to_string()]);
+        let mut command = Command::new(self.program(test));
+        command.arg("-m").arg(&self.model).args(["-ctk", &kv, "-ctv", &kv]);
+        let threads = ("-t", threads);
+        if test.n_parallel > 1 {
+            command.args(["--output-format", "jsonl", "-fa", if flash_attn { "on" } else { "off" }]);
+            // It takes a prompt of one token at least.
+            let depth = test.n_depth.max(1);
+            let context = (depth + test.n_gen) * test.n_parallel;
+            let numbers =
+                [("-npp", depth), ("-ntg", test.n_gen), ("-npl", test.n_parallel), ("-c", context), threads];
+            command.args(numbers.iter().flat_map(|(option, number)| [option.to_string(), number.to_string()]));
+        } else {
+            command.args(["-r", "1", "-o", "json"]);
+            let flash_attn = ("-fa", usize::from(flash_attn));
+            let numbers =
+                [("-p", test.n_prompt), ("-n", test.n_gen), ("-d", test.n_depth), threads, flash_attn];
+            command.args(numbers.iter().flat_map(|(option, number)| [option.to_string(), number.to_string()]));
         }
         command
+    }
+
+    /// The program for a test.
+    fn program(&self, test: Test) -> PathBuf {
+        if test.n_parallel > 1 { self.program.with_file_name(BATCHED) } else { self.program.clone() }
     }
 
     /// The nanoseconds and the build, if it ran and measured what was asked for.
@@ -110,7 +135,10 @@ impl Peer {
             let said = String::from_utf8_lossy(&output.stderr);
             let lines: Vec<&str> = said.trim().lines().rev().take(3).collect();
             let lines = lines.into_iter().rev().collect::<Vec<_>>().join("; ");
-            bail!("{} ended with {}: {lines}", self.program.display(), output.status);
+            bail!("{} ended with {}: {lines}", self.program(test).display(), output.status);
+        }
+        if test.n_parallel > 1 {
+            return self.check_together(&output.stdout, test, threads);
         }
         let reported = parse(&output.stdout).with_context(|| {
             format!("{}: expected llama-bench's JSON on its standard output", self.program.display())
@@ -127,6 +155,27 @@ impl Peer {
         match *reported.samples_ns {
             [ns] if ns > 0 => Ok((ns, build)),
             _ => bail!("{}: expected one time, found {:?}", self.program.display(), reported.samples_ns),
+        }
+    }
+
+    /// As [`Peer::check`], of llama-batched-bench, which does not say which build it is.
+    fn check_together(&self, stdout: &[u8], test: Test, threads: usize) -> Result<(u64, String)> {
+        let program = self.program(test);
+        let text = str::from_utf8(stdout).with_context(|| format!("{}: its output", program.display()))?;
+        let lines = text.lines().filter(|line| line.starts_with('{'));
+        let reported: Vec<ReportedTogether> =
+            lines.map(serde_json::from_str).collect::<Result<_, _>>().with_context(|| {
+                format!("{}: expected one JSON object a line on its standard output", program.display())
+            })?;
+        let expected = (test.n_gen, test.n_parallel, threads);
+        match *reported {
+            [ref one] if (one.tg, one.pl, one.n_threads) == expected && one.t_tg > 0.0 => {
+                Ok(((one.t_tg * 1e9) as u64, "(the build beside it)".into()))
+            }
+            _ => bail!(
+                "{}: expected one measurement of (tokens, sequences, threads) {expected:?}, found {reported:?}",
+                program.display()
+            ),
         }
     }
 
@@ -172,10 +221,20 @@ mod tests {
     #[test]
     fn the_peer_gets_the_same_test() {
         let peer = Peer::new(Path::new("/x/llama-bench"), Path::new("a.gguf"), TensorType::F16);
-        let test = Test { n_prompt: 0, n_gen: 64, n_depth: 4096, n_threads: None };
-        let command = peer.command(test, 3, true);
-        let args: Vec<_> = command.get_args().map(|a| a.to_str().unwrap()).collect();
-        let expected = "-m a.gguf -ctk f16 -ctv f16 -r 1 -o json -p 0 -n 64 -d 4096 -t 3 -fa 1";
-        assert_eq!(args.join(" "), expected);
+        let test = Test { n_prompt: 0, n_gen: 64, n_depth: 4096, n_parallel: 1, n_threads: None };
+        let four = Test { n_parallel: 4, ..test };
+        for (test, program, expected) in [
+            (test, "/x/llama-bench", "-m a.gguf -ctk f16 -ctv f16 -r 1 -o json -p 0 -n 64 -d 4096 -t 3 -fa 1"),
+            (
+                four,
+                "/x/llama-batched-bench",
+                "-m a.gguf -ctk f16 -ctv f16 --output-format jsonl -fa on -npp 4096 -ntg 64 -npl 4 -c 16640 -t 3",
+            ),
+        ] {
+            let command = peer.command(test, 3, true);
+            assert_eq!(command.get_program(), program);
+            let args: Vec<_> = command.get_args().map(|a| a.to_str().unwrap()).collect();
+            assert_eq!(args.join(" "), expected);
+        }
     }
 }

@@ -156,6 +156,7 @@ pub struct Measured {
     pub n_prompt: usize,
     pub n_gen: usize,
     pub n_depth: usize,
+    pub n_parallel: usize,
     #[serde(flatten)]
     pub speed: Speed,
     /// Multiply-adds a token of a prompt takes with the layers' matrices.
@@ -201,9 +202,10 @@ impl Measured {
             n_prompt: test.n_prompt,
             n_gen: test.n_gen,
             n_depth: test.n_depth,
+            n_parallel: test.n_parallel,
             speed,
             macs_per_token: work.macs,
-            bytes_per_token: work.bytes(test.n_depth),
+            bytes_per_token: work.bytes(test.n_depth, test.n_parallel),
             limits,
             first_token_s: taken.first_token,
             peer,

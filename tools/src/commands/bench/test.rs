@@ -8,25 +8,30 @@ pub struct Test {
     pub n_prompt: usize,
     pub n_gen: usize,
     pub n_depth: usize,
+    /// Sequences that are generated at once, each of `n_gen` tokens.
+    pub n_parallel: usize,
     /// `None` is the default.
     pub n_threads: Option<usize>,
 }
 
 impl Test {
-    /// Tokens the time is for.
+    /// Tokens the time is for, of all sequences together.
     pub fn tokens(&self) -> usize {
-        self.n_prompt + self.n_gen
+        self.n_prompt + self.n_gen * self.n_parallel
     }
 
-    /// Positions it takes.
+    /// Positions that a sequence takes.
     pub fn context(&self) -> usize {
-        self.tokens().saturating_add(self.n_depth)
+        (self.n_prompt + self.n_gen).saturating_add(self.n_depth)
     }
 
-    /// llama-bench's name: `pp512`, `tg128 @ d4096`.
+    /// llama-bench's name: `pp512`, `tg128 @ d4096`; of several sequences, `tg128 × 4`.
     pub fn name(&self) -> String {
-        let name =
+        let mut name =
             if self.n_prompt > 0 { format!("pp{}", self.n_prompt) } else { format!("tg{}", self.n_gen) };
+        if self.n_parallel > 1 {
+            name += &format!(" × {}", self.n_parallel);
+        }
         if self.n_depth > 0 { format!("{name} @ d{}", self.n_depth) } else { name }
     }
 
@@ -47,15 +52,21 @@ pub fn combinations(
     n_prompt: &[usize],
     n_gen: &[usize],
     n_depth: &[usize],
+    n_parallel: &[usize],
     threads: &[[Option<usize>; 2]],
 ) -> Vec<Test> {
     let mut tests = Vec::new();
     for &[prefill, decode] in threads {
         for &n_depth in n_depth {
-            let prompts = n_prompt.iter().map(|n| (*n, 0, prefill));
-            let generations = n_gen.iter().map(|n| (0, *n, decode));
-            for (n_prompt, n_gen, n_threads) in prompts.chain(generations).filter(|t| (t.0, t.1) != (0, 0)) {
-                tests.push(Test { n_prompt, n_gen, n_depth, n_threads });
+            for &n_prompt in n_prompt.iter().filter(|n| **n > 0) {
+                tests.push(Test { n_prompt, n_gen: 0, n_depth, n_parallel: 1, n_threads: prefill });
+            }
+            for &n_gen in n_gen.iter().filter(|n| **n > 0) {
+                for &n_parallel in n_parallel {
+                    // Several sequences are several tokens at once, as a prompt is.
+                    let n_threads = if n_parallel > 1 { prefill } else { decode };
+                    tests.push(Test { n_prompt: 0, n_gen, n_depth, n_parallel, n_threads });
+                }
             }
         }
     }
@@ -68,16 +79,26 @@ mod tests {
 
     #[test]
     fn tests_are_named_as_llama_bench_does() {
-        let test = |n_prompt, n_gen, n_depth| Test { n_prompt, n_gen, n_depth, n_threads: None }.name();
-        assert_eq!(test(512, 0, 0), "pp512");
-        assert_eq!(test(0, 128, 4096), "tg128 @ d4096");
+        let test = |n_prompt, n_gen, n_depth, n_parallel| {
+            Test { n_prompt, n_gen, n_depth, n_parallel, n_threads: None }.name()
+        };
+        assert_eq!(test(512, 0, 0, 1), "pp512");
+        assert_eq!(test(0, 128, 4096, 1), "tg128 @ d4096");
+        assert_eq!(test(0, 128, 4096, 8), "tg128 × 8 @ d4096");
     }
 
     #[test]
     fn prompts_and_generations_may_have_threads_of_their_own() {
-        let tests = combinations(&[8, 0], &[4], &[0, 32], &[[Some(4), Some(2)]]);
+        let tests = combinations(&[8, 0], &[4], &[0, 32], &[1, 2], &[[Some(4), Some(2)]]);
         let seen: Vec<_> = tests.iter().map(|t| (t.name(), t.n_threads)).collect();
-        let expected = [("pp8", 4), ("tg4", 2), ("pp8 @ d32", 4), ("tg4 @ d32", 2)];
+        let expected = [
+            ("pp8", 4),
+            ("tg4", 2),
+            ("tg4 × 2", 4),
+            ("pp8 @ d32", 4),
+            ("tg4 @ d32", 2),
+            ("tg4 × 2 @ d32", 4),
+        ];
         assert_eq!(seen, expected.map(|(name, t)| (name.to_string(), Some(t))));
     }
 }

@@ -13,8 +13,8 @@ use std::sync::Arc;
 
 /// What is measured with every number of threads.
 const TESTS: [Test; 2] = [
-    Test { n_prompt: 128, n_gen: 0, n_depth: 0, n_threads: None },
-    Test { n_prompt: 0, n_gen: 32, n_depth: 0, n_threads: None },
+    Test { n_prompt: 128, n_gen: 0, n_depth: 0, n_parallel: 1, n_threads: None },
+    Test { n_prompt: 0, n_gen: 32, n_depth: 0, n_parallel: 1, n_threads: None },
 ];
 /// A number of threads must be so much faster than a smaller one to be worth it.
 const WORTH: f64 = 1.02;

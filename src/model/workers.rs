@@ -1,0 +1,88 @@
+//! Who computes a forward pass.
+
+use brooklet_kernels::Team;
+use rayon::prelude::*;
+use std::ops::Range;
+
+/// The most tokens that the team takes. Its threads meet within a microsecond where rayon's take ten, and there are
+/// a hundred and more meetings a pass.
+const TEAM_TOKENS: usize = 16;
+/// The fewest tokens whose work outside of the matrices is worth a task of the pool.
+const POOL_TOKENS: usize = 8;
+/// The fewest elements whose work outside of the matrices is worth a meeting of the team.
+const TEAM_ELEMENTS: usize = 8 << 10;
+
+/// The threads of a pass.
+#[derive(Clone, Copy)]
+pub enum Workers<'a> {
+    /// For one token or a few.
+    Team(&'a Team),
+    /// For many: rayon's current pool.
+    Pool,
+}
+
+impl<'a> Workers<'a> {
+    /// Whether a pass over `n` tokens runs on the team.
+    pub fn team_takes(n: usize) -> bool {
+        n <= TEAM_TOKENS
+    }
+
+    /// Those for `n` tokens, in whose pool a pass over more than a few must run.
+    pub fn for_tokens(n: usize, team: &'a Team) -> Workers<'a> {
+        if Workers::team_takes(n) { Workers::Team(team) } else { Workers::Pool }
+    }
+
+    /// Runs `task` for every item, the first ones first, with what `init` made for a few of them.
+    pub fn each<T: Send, S>(
+        self,
+        items: &mut [T],
+        init: impl Fn() -> S + Sync + Send,
+        task: impl Fn(&mut S, &mut T) + Sync + Send,
+    ) {
+        match self {
+            Workers::Team(team) => team.fill(items, 1, |_, items| {
+                let mut made = init();
+                items.iter_mut().for_each(|item| task(&mut made, item));
+            }),
+            Workers::Pool => items.par_iter_mut().with_max_len(1).for_each_init(init, task),
+        }
+    }
+
+    /// Runs `task(elements, part)` for parts of `out` that are whole rows of `width` elements.
+    pub fn rows(self, out: &mut [f32], width: usize, task: impl Fn(Range<usize>, &mut [f32]) + Sync) {
+        match self {
+            Workers::Team(_) if out.len() == width || out.len() < TEAM_ELEMENTS => task(0..out.len(), out),
+            Workers::Team(team) => team.fill(out, width, task),
+            Workers::Pool => {
+                let part = POOL_TOKENS * width;
+                out.par_chunks_mut(part).enumerate().for_each(|(i, out)| {
+                    task(i * part..i * part + out.len(), out);
+                });
+            }
+        }
+    }
+
+    /// Rows a task of work outside of the matrices over rows of `width`.
+    pub fn rows_a_task(self, n: usize, width: usize) -> usize {
+        match self {
+            Workers::Team(_) if n * width < TEAM_ELEMENTS => n,
+            Workers::Team(_) => 1,
+            Workers::Pool => POOL_TOKENS,
+        }
+    }
+
+    /// Weight rows a tile, of `rows` in all.
+    pub fn tile_rows(self, rows: usize) -> usize {
+        let pieces = match self {
+            // The team's threads take many tiles at once while there are many.
+            Workers::Team(team) => 16 * team.threads(),
+            Workers::Pool => 4 * rayon::current_num_threads(),
+        };
+        rows.div_ceil(pieces).next_multiple_of(ROW_GROUP).min(TILE_ROWS)
+    }
+}
+
+/// The most weight rows of a tile: a chunk of them fills half of an L2 cache.
+const TILE_ROWS: usize = 256;
+/// Row counts of tiles are multiples of this, the most rows that a micro-kernel computes together.
+const ROW_GROUP: usize = 16;
