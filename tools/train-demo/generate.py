@@ -49,6 +49,19 @@ def typo(rng, text):
     return text[:m.start()] + word + text[m.end():]
 
 
+KEPT = set("on off out no not don't never without cancel stop end kill clear dim dark light lights lamp lamps timer countdown heat heating warm cold hot "
+           "list remind reminder remember all every everywhere both and in for at by to from half full".split())
+
+
+def unknown(rng, text, word):
+    """A wording in which one word that does not carry the meaning is one that nobody knows."""
+    spots = [m for m in re.finditer(r"(?<![{\w'])[a-z]{3,}(?![\w}'])", text) if m.group() not in KEPT]
+    if len(text.split()) < 6 or not spots:
+        return text
+    m = rng.choice(spots)
+    return text[:m.start()] + word + text[m.end():]
+
+
 def tidy(text):
     text = re.sub(r" +", " ", text).strip()
     return re.sub(r" ([,.;:?!])", r"\1", text)
@@ -83,20 +96,20 @@ class Generator:
         return block, w.expand(rng, rng.choice(self.blocks[block]))
 
     def light(self, rng):
-        kind, text = self.choose(rng, {"LIGHT_ON": 23, "LIGHT_OFF": 21, "LIGHT_PERCENT": 19, "LIGHT_LEVEL": 6, "LIGHT_DIM": 7, "LIGHT_COLOR": 13,
+        kind, text = self.choose(rng, {"LIGHT_ON": 23, "LIGHT_OFF": 21, "LIGHT_PERCENT": 19, "LIGHT_LEVEL": 6, "LIGHT_DIM": 7, "LIGHT_COLOR": 13, "LIGHT_BOTH": 6,
                                        "ALL_ON": 3, "ALL_OFF": 5, "ALL_PERCENT": 2, "ALL_COLOR": 2})
         name, slots = "all", {}
         if not kind.startswith("ALL"):
             name, slots["room"] = v.room(rng)
         brightness = color = None
-        if kind.endswith("PERCENT"):
+        if kind.endswith(("PERCENT", "BOTH")):
             brightness, slots["pct"] = v.brightness(rng, self.split)
         elif kind == "LIGHT_LEVEL":
             brightness = rng.choice(list(v.LEVELS))
             slots["level"] = rng.choice(v.LEVELS[brightness])
         elif kind == "LIGHT_DIM":
             brightness = 30
-        elif kind.endswith("COLOR"):
+        if kind.endswith(("COLOR", "BOTH")):
             color = slots["color"] = rng.choice(v.COLORS)
         return text, slots, [call("set_light", room=name, on=not kind.endswith("OFF"), brightness=brightness, color=color)]
 
@@ -172,8 +185,10 @@ class Generator:
     def word(self, rng, text, slots, calls, dress=True):
         imperative = text.startswith("!")
         text = text.lstrip("!")
-        if dress and rng.random() < 0.05:
+        if dress and rng.random() < 0.06:
             text = typo(rng, text)
+        if self.split == "train" and rng.random() < 0.06:
+            text = unknown(rng, text, self.texts.any_word(rng))
         if imperative and dress and rng.random() < 0.30:
             text = f"{rng.choice(self.speech['ASK'])} {text}" + ("?" if rng.random() < 0.4 and text[-1] not in "?." else "")
         if dress and rng.random() < 0.20:
@@ -183,9 +198,9 @@ class Generator:
             # After a free text only what cannot be part of it.
             free = re.search(r"\{(task|noun|item|bare|name)2?\}\W*$", text)
             text = f"{text.rstrip('?.')}{rng.choice([' ', ', ', ' '])}{rng.choice(self.speech['THANKS' if free else 'SUFFIX'])}{end}"
-        if dress and rng.random() < 0.10:
+        if dress and rng.random() < 0.14:
             clause = rng.choice(self.before)
-            text = f"{clause}{rng.choice([', ', '. ', ', so ', ' and '])}{text}" if rng.random() < 0.7 else f"{text.rstrip('.')}{rng.choice([', ', '. ', ', because '])}{clause}"
+            text = f"{clause}{rng.choice([', ', '. ', ', so ', ' and '])}{text}" if rng.random() < 0.55 else f"{text.rstrip('.')}{rng.choice([', ', '. ', ', because '])}{clause}"
         if "{room}" in text:
             r = rng.random()
             if r < 0.08:
@@ -387,13 +402,14 @@ class Generator:
             kind = rng.choice([k for k, lines in self.facts.items() for _ in lines])
             facts = {key: self.fact(rng, key) for key in kind.split(", ")}
             text = w.expand(rng, rng.choice(self.facts[kind]))
+            text = text[0].upper() + text[1:]  # but no value is written otherwise than it is copied
             for key, value in facts.items():
                 text = text.replace("{" + key + "}", str(value))
         keys = [k for k in facts if rng.random() < 0.75] or list(facts)[:2]
         rng.shuffle(keys)
         first = rng.random() < 0.75
         ask = w.expand(rng, rng.choice(self.asks["before" if first else "after"])).replace("{keys}", listing(keys))
-        ask, text = ask[0].upper() + ask[1:], (text[0].upper() + text[1:]).rstrip(".")
+        ask, text = ask[0].upper() + ask[1:], text.rstrip(".")
         prompt = f"{ask.rstrip(':')}: {text}." if first else f"{text}. {ask}" + ("." if ask[-1] not in "?.!" else "")
         return prompt, json.dumps({k: facts[k] for k in keys}, ensure_ascii=False)
 

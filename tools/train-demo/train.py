@@ -11,6 +11,7 @@ import json
 import math
 import pathlib
 import random
+import re
 import time
 
 import numpy
@@ -33,11 +34,11 @@ BLOCK = 16  # steps whose data is made together, so that rows of like length mee
 def arguments():
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument("--work", type=pathlib.Path, default=pathlib.Path("work"), help="where corpus, checkpoints and log live")
-    p.add_argument("--steps", type=int, default=1900)
+    p.add_argument("--steps", type=int, default=1730)
     p.add_argument("--until", help="HH:MM, local time: end then, whatever the step, instead of after --steps")
-    p.add_argument("--tokens", type=int, default=4200, help="tokens a step")
-    p.add_argument("--micro", type=int, default=2600, help="tokens a forward pass")
-    p.add_argument("--seed", type=int, default=2)
+    p.add_argument("--tokens", type=int, default=5600, help="tokens a step")
+    p.add_argument("--micro", type=int, default=2800, help="tokens a forward pass")
+    p.add_argument("--seed", type=int, default=3)
     p.add_argument("--muon", type=float, default=0.02, help="learning rate of the matrices")
     p.add_argument("--adam", type=float, default=3e-3, help="learning rate of embedding, norms and conv kernels")
     p.add_argument("--text-share", type=float, default=0.06, help="share of plain English")
@@ -64,6 +65,7 @@ class Data:
         if not path.exists():
             self.train_tokenizer(train).save(str(path))
         self.tokenizer = Tokenizer.from_file(str(path))
+        self.generator.texts.pieces = sorted(t for t in self.tokenizer.get_vocab() if re.fullmatch("[a-z]{2,}", t))
         stream = {s: [i for e in self.tokenizer.encode_batch(train[s], add_special_tokens=False) for i in [tok.BOS] + e.ids] for s in train}
         self.windows = [numpy.array(ids[i:i + TEXT_LENGTH + 1]) for ids in stream.values() for i in range(0, len(ids) - TEXT_LENGTH, TEXT_LENGTH)]
 

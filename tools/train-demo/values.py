@@ -9,7 +9,7 @@ import hashlib
 import pathlib
 
 FOLDER = pathlib.Path(__file__).with_name("values")
-SALT = "brook-2"
+SALT = "brook-4"
 
 
 def fingerprint(kind, value):
@@ -314,6 +314,7 @@ class Texts:
         kept = {w for name, values in lists.items() for v in values for w in " ".join(v if name == "tasks" else [v]).lower().split()} - known
         self.words = [w for w in vocabulary if w.lower() not in kept]
         self.free = 0.5 if split == "train" else 0.0
+        self.pieces = []  # of words, as the tokenizer cuts them: training sets them
 
     def person(self, rng):
         if rng.random() < self.free * 0.6:
@@ -324,8 +325,11 @@ class Texts:
         return " ".join(self.any_word(rng) for _ in range(rng.randint(least, most)))
 
     def any_word(self, rng):
-        """A word of the corpus, the head of one with the tail of another, or syllables: those can only be copied."""
+        """A word of the corpus, the head of one with the tail of another, syllables or tokens drawn alike (so that every
+        token is copied as often as any other): those can only be copied."""
         r, word = rng.random(), rng.choice(self.words).lower()
+        if self.pieces and rng.random() < 0.35:
+            return "".join(rng.choice(self.pieces) for _ in range(rng.choice([1, 1, 2, 2, 3])))
         if r < 0.35:
             word = word[:rng.randint(2, 4)] + rng.choice(self.words)[-rng.randint(2, 5):].lower()
         elif r < 0.55:
