@@ -26,21 +26,25 @@ fn the_scripted_conversation_makes_the_calls_asked_for() {
             "The kitchen light is on at 40 percent.",
             r#"  set_light(room="living room", on=True, brightness=40) -> {"room":"living room","light":"on","brightness":40}"#,
             r#"  set_heating(room="bedroom", temperature=22) -> {"room":"bedroom","heating":22}"#,
-            r#"  set_timer(minutes=9, name="pasta") -> {"timer":"pasta","minutes":9}"#,
-            r#"  add_reminder(text="call the dentist", day="tomorrow", time="07:30") -> {"reminder":"call the dentist","day":"tomorrow","time":"07:30"}"#,
-            "I will remind you: call the dentist, tomorrow at 07:30.",
+            r#"  set_timer(hours=1, minutes=20, name="lasagne") -> {"timer":"lasagne","hours":1,"minutes":20}"#,
+            "The lasagne timer runs for 1 hour and 20 minutes.",
+            r#"  get_status(what="timers") -> {"timers":[{"timer":"lasagne","left":"1 hour and 20 minutes"}]}"#,
+            "Time left: lasagne, 1 hour and 20 minutes.",
+            r#"  cancel_timer(name="lasagne") -> {"cancelled":"lasagne"}"#,
+            r#"  add_reminder(text="call my sister", day="tomorrow", time="19:30") -> {"reminder":"call my sister","day":"tomorrow","time":"19:30"}"#,
+            "I will remind you: call my sister, tomorrow at 19:30.",
             r#"  set_light(room="kitchen", on=False) -> {"room":"kitchen","light":"off"}"#,
             r#"  add_to_list(item="coffee") -> {"added":"coffee"}"#,
             r#"  get_status(what="light", room="all") -> {"lights_on":["living room"]}"#,
             "The light is on in the living room.",
             "Sorry, I can't tell the weather. I can help with lights, heating, timers, reminders and the shopping list.",
             "living room  on 40%    19 °C",
-            "timers: pasta (9 min)",
-            "reminders: call the dentist tomorrow 07:30",
+            "timers: none",
+            "reminders: call my sister tomorrow 19:30",
             "list: coffee",
         ],
     );
-    for figure in ["Converted a checkpoint of 3.30 M parameters to q4_0", "Loaded it in ", "tokens/s"] {
+    for figure in ["Converted a checkpoint of 5.97 M parameters to q4_0", "Loaded it in ", "tokens/s"] {
         assert!(text.contains(figure), "{figure} is missing in:\n{text}");
     }
 }

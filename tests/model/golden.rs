@@ -1,6 +1,7 @@
 //! Logits and greedy continuations against transformers' Lfm2ForCausalLM in float32
 //! (fixtures/golden/make.py).
 
+mod demo;
 mod models;
 
 use brooklet::{Model, Session, SessionOptions};

@@ -12,9 +12,10 @@ pub const SHAPES: [&str; 4] = ["official", "layers", "odd", "wide"];
 
 static DIR: LazyLock<TempDir> = LazyLock::new(|| tempfile::tempdir().expect("a temporary directory"));
 
-/// The checkpoint's directory.
+/// The directory of a shape's checkpoint, or of the trained one, `demo`.
 pub fn checkpoint(shape: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/golden").join(shape)
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    if shape == "demo" { root.join("models/demo") } else { root.join("tests/fixtures/golden").join(shape) }
 }
 
 /// The checkpoint converted to `file_type`.

@@ -10,9 +10,9 @@ pub fn tools() -> Value {
     json!([
         {"name": "set_light", "parameters": {"room": "string", "on": "boolean", "brightness": "integer", "color": "string"}},
         {"name": "set_heating", "parameters": {"room": "string", "temperature": "number"}},
-        {"name": "set_timer", "parameters": {"minutes": "integer", "seconds": "integer", "name": "string"}},
+        {"name": "set_timer", "parameters": {"hours": "integer", "minutes": "integer", "seconds": "integer", "name": "string"}},
         {"name": "cancel_timer", "parameters": {"name": "string"}},
-        {"name": "add_reminder", "parameters": {"text": "string", "day": "string", "time": "string", "minutes": "integer"}},
+        {"name": "add_reminder", "parameters": {"text": "string", "day": "string", "time": "string", "hours": "integer", "minutes": "integer"}},
         {"name": "add_to_list", "parameters": {"item": "string"}},
         {"name": "get_status", "parameters": {"what": "string", "room": "string"}},
     ])
@@ -40,8 +40,8 @@ struct Room {
 /// The state of the house.
 pub struct House {
     rooms: Vec<Room>,
-    /// Name and minutes left.
-    timers: Vec<(String, Value)>,
+    /// Name and time left, in words. No time passes in this house.
+    timers: Vec<(String, String)>,
     reminders: Vec<String>,
     list: Vec<String>,
 }
@@ -133,14 +133,15 @@ impl House {
     }
 
     fn set_timer(&mut self, args: &Arguments) -> Result<Value, String> {
-        args.only(&["minutes", "seconds", "name"])?;
+        args.only(&["hours", "minutes", "seconds", "name"])?;
         let name = args.text("name").unwrap_or("timer");
+        let time: Vec<_> = args.copy(&["hours", "minutes", "seconds"]).collect();
+        if time.is_empty() {
+            return Err("set_timer needs hours, minutes or seconds".into());
+        }
+        self.timers.push((name.into(), length(&time)));
         let mut answer = Map::from_iter([("timer".into(), name.into())]);
-        answer.extend(args.copy(&["minutes", "seconds"]));
-        let minutes =
-            args.get("minutes").or(args.get("seconds")).ok_or("set_timer needs minutes or seconds")?;
-        self.timers
-            .push((name.into(), if args.get("minutes").is_some() { minutes.clone() } else { json!(1) }));
+        answer.extend(time);
         Ok(answer.into())
     }
 
@@ -153,20 +154,22 @@ impl House {
     }
 
     fn add_reminder(&mut self, args: &Arguments) -> Result<Value, String> {
-        args.only(&["text", "day", "time", "minutes"])?;
+        args.only(&["text", "day", "time", "hours", "minutes"])?;
         let text = args.text("text")?;
-        let when: Vec<_> = args.copy(&["day", "time", "minutes"]).collect();
+        let (when, after): (Vec<_>, Vec<_>) = (
+            args.copy(&["day", "time"]).collect(),
+            args.copy(&["hours", "minutes"]).collect(),
+        );
         let mut line = text.to_string();
-        for (key, value) in &when {
-            line += &match (key.as_str(), value) {
-                ("minutes", value) => format!(" in {value} minutes"),
-                (_, Value::String(value)) => format!(" {value}"),
-                (_, value) => format!(" {value}"),
-            };
+        for (_, value) in &when {
+            line += &format!(" {}", plain(value));
+        }
+        if !after.is_empty() {
+            line += &format!(" in {}", length(&after));
         }
         self.reminders.push(line);
         let mut answer = Map::from_iter([("reminder".into(), text.into())]);
-        answer.extend(when);
+        answer.extend(when.into_iter().chain(after));
         Ok(answer.into())
     }
 
@@ -182,7 +185,7 @@ impl House {
         let name = args.text("room").unwrap_or("all");
         match args.text("what")? {
             "timers" => Ok(json!({"timers": self.timers.iter()
-                .map(|(name, minutes)| json!({"timer": name, "minutes_left": minutes})).collect::<Vec<_>>()})),
+                .map(|(name, left)| json!({"timer": name, "left": left})).collect::<Vec<_>>()})),
             "reminders" => Ok(json!({"reminders": self.reminders})),
             "list" => Ok(json!({"list": self.list})),
             "light" if name == "all" => {
@@ -216,13 +219,25 @@ impl House {
             rows.push([room.name.into(), words.join(" "), format!("{} °C", room.heating)]);
         }
         let mut out = ui::table(&rows);
-        let timers = self.timers.iter().map(|(name, minutes)| format!("{name} ({minutes} min)")).collect();
+        let timers = self.timers.iter().map(|(name, left)| format!("{name} ({left})")).collect();
         for (name, items) in
             [("timers", timers), ("reminders", self.reminders.clone()), ("list", self.list.clone())]
         {
             out += &format!("{name}: {}\n", if items.is_empty() { "none".into() } else { items.join(", ") });
         }
         out
+    }
+}
+
+/// [("hours", 1), ("minutes", 30)] as "1 hour and 30 minutes".
+fn length(parts: &[(String, Value)]) -> String {
+    let mut said: Vec<_> = parts
+        .iter()
+        .map(|(unit, n)| if *n == 1 { format!("{n} {}", unit.trim_end_matches('s')) } else { format!("{n} {unit}") })
+        .collect();
+    match said.pop() {
+        Some(last) if !said.is_empty() => format!("{} and {last}", said.join(", ")),
+        last => last.unwrap_or_default(),
     }
 }
 
@@ -265,19 +280,32 @@ mod tests {
             (r#"set_timer(seconds=30)"#, json!({"timer": "timer", "seconds": 30})),
             (
                 r#"get_status(what="timers")"#,
-                json!({"timers": [{"timer": "pasta", "minutes_left": 9}, {"timer": "timer", "minutes_left": 1}]}),
+                json!({"timers": [{"timer": "pasta", "left": "9 minutes"}, {"timer": "timer", "left": "30 seconds"}]}),
             ),
+            (
+                r#"set_timer(hours=1, minutes=1, seconds=5, name="tea")"#,
+                json!({"timer": "tea", "hours": 1, "minutes": 1, "seconds": 5}),
+            ),
+            (r#"set_timer(name="tea")"#, json!({"error": "set_timer needs hours, minutes or seconds"})),
             (r#"cancel_timer(name="pasta")"#, json!({"cancelled": "pasta"})),
             (r#"cancel_timer(name="pasta")"#, json!({"error": "there is no such timer"})),
-            (r#"cancel_timer()"#, json!({"cancelled": "timer"})),
+            (
+                r#"get_status(what="timers")"#,
+                json!({"timers": [{"timer": "timer", "left": "30 seconds"},
+                                  {"timer": "tea", "left": "1 hour, 1 minute and 5 seconds"}]}),
+            ),
+            (r#"cancel_timer()"#, json!({"cancelled": "tea"})),
             (
                 r#"add_reminder(text="pay", day="friday", time="08:00")"#,
                 json!({"reminder": "pay", "day": "friday", "time": "08:00"}),
             ),
-            (r#"add_reminder(text="eat", minutes=5)"#, json!({"reminder": "eat", "minutes": 5})),
+            (
+                r#"add_reminder(text="eat", hours=2, minutes=5)"#,
+                json!({"reminder": "eat", "hours": 2, "minutes": 5}),
+            ),
             (
                 r#"get_status(what="reminders")"#,
-                json!({"reminders": ["pay friday 08:00", "eat in 5 minutes"]}),
+                json!({"reminders": ["pay friday 08:00", "eat in 2 hours and 5 minutes"]}),
             ),
             (r#"add_to_list(item="milk")"#, json!({"added": "milk"})),
             (r#"get_status(what="list")"#, json!({"list": ["milk"]})),
@@ -287,6 +315,6 @@ mod tests {
             assert_eq!(house.execute(&calls[0]), answer, "{call}");
         }
         assert!(house.table().contains("office") && house.table().contains("20.5 °C"));
-        assert!(house.table().contains("reminders: pay friday 08:00, eat in 5 minutes"));
+        assert!(house.table().contains("reminders: pay friday 08:00, eat in 2 hours and 5 minutes"));
     }
 }

@@ -1,11 +1,12 @@
 """Greedy answers of a checkpoint to the test sets, judged call by call and argument by argument:
-`python evaluate.py ../../models/demo` (add --answers FILE to judge answers that another runtime gave)."""
+`python evaluate.py ../../models/demo`, or `python evaluate.py demo-q4_0.gguf` to let brooklet answer from a converted file."""
 
 import argparse
 import ast
 import json
 import math
 import pathlib
+import subprocess
 
 import torch
 from transformers import AutoTokenizer, Lfm2ForCausalLM
@@ -13,6 +14,7 @@ from transformers import AutoTokenizer, Lfm2ForCausalLM
 import corpus
 import generate
 
+HERE = pathlib.Path(__file__).parent
 START, END = "<|tool_call_start|>", "<|tool_call_end|>"
 
 
@@ -69,6 +71,12 @@ def answers(net, tokenizer, prompts, batch=32, limit=120):
     return result
 
 
+def brooklet_answers(program, gguf, prompts, limit=120):
+    command = [program, "run", "-m", gguf, "--raw", "--temp", "0", "--repeat-penalty", "1", "-n", str(limit), "--json", "-p"]
+    run = lambda prompt: subprocess.run([*command, prompt], capture_output=True, text=True, check=True).stdout
+    return [json.loads(run(prompt).strip().splitlines()[-1])["text"] for prompt in prompts]
+
+
 @torch.no_grad()
 def perplexity(net, tokenizer, paragraphs, window=192):
     """Per token, over windows that start with <|startoftext|>."""
@@ -98,30 +106,27 @@ def report(cases, given, show):
 
 def main():
     p = argparse.ArgumentParser(description=__doc__)
-    p.add_argument("checkpoint", type=pathlib.Path)
+    p.add_argument("model", type=pathlib.Path, help="a checkpoint's folder, or a GGUF file made of it")
+    p.add_argument("--brooklet", type=pathlib.Path, default=HERE.parents[1] / "target/release/brooklet", help="what runs a GGUF file")
     p.add_argument("--sets", nargs="*", default=["heldout", "hand"])
-    p.add_argument("--eval", type=pathlib.Path, default=pathlib.Path(__file__).parents[2] / "models/demo/eval")
+    p.add_argument("--eval", type=pathlib.Path, default=HERE.parents[1] / "models/demo/eval")
     p.add_argument("--work", type=pathlib.Path, help="corpus folder's parent: measure perplexity of its held-out text too")
     p.add_argument("--every", type=int, default=1, help="only each n-th case")
     p.add_argument("--show", action="store_true", help="print what went wrong")
-    p.add_argument("--answers", type=pathlib.Path, help="a JSON list of answers, in the order of the sets, instead of running the checkpoint")
-    p.add_argument("--prompts", action="store_true", help="only print the prompts, a JSON list")
     p.add_argument("--threads", type=int, default=2)
     args = p.parse_args()
     torch.set_num_threads(args.threads)
     sets = {name: [json.loads(line) for line in (args.eval / f"{name}.jsonl").read_text().splitlines()][::args.every] for name in args.sets}
-    if args.prompts:
-        print(json.dumps([prompt(c, i) for cases in sets.values() for i, c in enumerate(cases)]))
-        return
-    given = json.loads(args.answers.read_text()) if args.answers else None
-    if given is None:
-        net = Lfm2ForCausalLM.from_pretrained(args.checkpoint, dtype=torch.float32)  # the file's bf16 values, computed in f32
-        tokenizer = AutoTokenizer.from_pretrained(args.checkpoint)
+    if args.model.is_dir():
+        net = Lfm2ForCausalLM.from_pretrained(args.model, dtype=torch.float32)  # the file's bf16 values, computed in f32
+        tokenizer = AutoTokenizer.from_pretrained(args.model)
+        run = lambda prompts: answers(net, tokenizer, prompts)
+    else:
+        run = lambda prompts: brooklet_answers(args.brooklet, args.model, prompts)
     for name, cases in sets.items():
         print(f"{name}: {len(cases)} cases")
-        mine = answers(net, tokenizer, [prompt(c, i) for i, c in enumerate(cases)]) if given is None else [given.pop(0) for _ in cases]
-        report(cases, mine, args.show)
-    if args.work and given is None:
+        report(cases, run([prompt(c, i) for i, c in enumerate(cases)]), args.show)
+    if args.work and args.model.is_dir():
         _, test = corpus.load(args.work / "corpus")
         for source, paragraphs in test.items():
             print(f"perplexity {source}: {perplexity(net, tokenizer, paragraphs):.1f}")

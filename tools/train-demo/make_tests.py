@@ -1,7 +1,9 @@
-"""Writes the test sets, models/demo/eval/{heldout,hand}.jsonl: {"kind", "messages", "calls"} or {"kind", "messages", "answer"}.
+"""Writes the test sets, models/demo/eval/*.jsonl: {"kind", "messages", "calls"} or {"kind", "messages", "answer"}.
 
 heldout: wordings and values that the generator keeps out of training, the same number of each kind.
-hand: hand.txt. Run it before training: train.py leaves out every request that stands in a test set.
+dev: fewer of the same, of a split of their own, and dev.txt: what is looked at while training.
+hand: hand.txt, if it is there: written by someone who had not seen the wordings, for people who had not seen it.
+Run it before training: train.py leaves out every request that stands in heldout or dev.
 """
 
 import ast
@@ -10,9 +12,9 @@ import pathlib
 import random
 
 import generate
-import values
 
-EVAL = pathlib.Path(__file__).parents[2] / "models/demo/eval"
+HERE = pathlib.Path(__file__).parent
+EVAL = HERE.parents[1] / "models/demo/eval"
 EACH = 45
 
 
@@ -22,26 +24,26 @@ def parse(source):
     return {"name": tree.func.id, "arguments": {k.arg: ast.literal_eval(k.value) for k in tree.keywords}}
 
 
-def hand():
+def written(path):
+    """Cases of a text file: "## kind" lines, and "request => calls" lines."""
     kind = None
-    for line in (pathlib.Path(__file__).parent / "hand.txt").read_text().splitlines():
+    for line in path.read_text().splitlines():
         if line.startswith("## "):
             kind = line[3:]
         elif line and not line.startswith("#"):
-            prompt, expected = line.split(" => ")
+            prompt, expected = line.rsplit(" => ", 1)
             calls = [] if expected == "refuse" else [parse(c) for c in expected.split("; ")]
             yield {"kind": kind, "messages": [{"role": "user", "content": prompt}], "calls": calls}
 
 
-def heldout(seed=7):
-    words = []  # no words of the corpus: the test side draws its texts from the held-out lists
-    gen = generate.Generator(words, test=True)
+def drawn(split, each, seed=8):
+    gen = generate.Generator([], split)  # no words of the corpus: free texts come from the split's own lists
     rng = random.Random(seed)
     seen = set()
 
     def cases(kind, make):
         n = 0
-        while n < EACH:
+        while n < each:
             case = make()
             key = generate.plain(json.dumps(case["messages"]))
             if key not in seen:
@@ -94,8 +96,11 @@ def heldout(seed=7):
 
 def main():
     EVAL.mkdir(parents=True, exist_ok=True)
-    for name, cases in (("hand", hand()), ("heldout", heldout())):
-        cases = list(cases)
+    own = [{**case, "kind": f"by hand {case['kind']}"} for case in written(HERE / "dev.txt")]
+    sets = {"heldout": list(drawn("test", EACH)), "dev": [*drawn("dev", EACH // 3), *own]}
+    if (HERE / "hand.txt").exists():
+        sets["hand"] = list(written(HERE / "hand.txt"))
+    for name, cases in sets.items():
         (EVAL / f"{name}.jsonl").write_text("".join(json.dumps(c, ensure_ascii=False) + "\n" for c in cases))
         kinds = {}
         for c in cases:

@@ -10,7 +10,7 @@ from transformers import Lfm2Config
 ATTENTION = (1, 3, 5)
 
 
-def config(vocab_size, bos, eos, pad, hidden=192, ffn=512, layers=6, heads=6, kv_heads=2):
+def config(vocab_size, bos, eos, pad, hidden=256, ffn=768, layers=6, heads=8, kv_heads=4):
     return Lfm2Config(vocab_size=vocab_size, hidden_size=hidden, intermediate_size=ffn, num_hidden_layers=layers, num_attention_heads=heads,
                       num_key_value_heads=kv_heads, max_position_embeddings=2048, conv_L_cache=3, block_auto_adjust_ff_dim=False,
                       layer_types=["full_attention" if i in ATTENTION else "conv" for i in range(layers)],

@@ -1,17 +1,20 @@
 """Trains the demo model on a CPU, resumably: `python train.py` starts, or goes on where it was stopped.
 
 Everything comes from the seed and the step number, so a run that was stopped and resumed sees the same data. The rate
-stays level and falls to zero over the last quarter of --steps, which may be changed between resumptions (until then).
-Matrices are trained by Muon (momentum made orthogonal), the rest by Adam.
+stays level and falls to zero over the last 30 % of --steps or, with --until, of the time until then. Matrices are
+trained by Muon (momentum made orthogonal), the rest by Adam.
 """
 
 import argparse
+import datetime
 import json
 import math
 import pathlib
 import random
+import re
 import time
 
+import numpy
 import torch
 import torch.nn.functional as F
 from tokenizers import Tokenizer
@@ -23,54 +26,67 @@ import tokenizer as tok
 
 MAX_LENGTH = 384
 TEXT_LENGTH = 192
-BLOCK = 8  # steps whose data is made together, so that rows of like length meet
+TEXT_WEIGHT = 0.25  # of a token of plain English, where one of an answer counts 1
+SYSTEM_SHARE = 0.10  # conversations that carry the list of tools
+BLOCK = 16  # steps whose data is made together, so that rows of like length meet
 
 
 def arguments():
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument("--work", type=pathlib.Path, default=pathlib.Path("work"), help="where corpus, checkpoints and log live")
-    p.add_argument("--steps", type=int, default=1600)
-    p.add_argument("--tokens", type=int, default=5000, help="tokens a step")
-    p.add_argument("--micro", type=int, default=2500, help="tokens a forward pass")
-    p.add_argument("--seed", type=int, default=1)
+    p.add_argument("--steps", type=int, default=1730)
+    p.add_argument("--until", help="HH:MM, local time: end then, whatever the step, instead of after --steps")
+    p.add_argument("--tokens", type=int, default=5600, help="tokens a step")
+    p.add_argument("--micro", type=int, default=2800, help="tokens a forward pass")
+    p.add_argument("--seed", type=int, default=3)
     p.add_argument("--muon", type=float, default=0.02, help="learning rate of the matrices")
     p.add_argument("--adam", type=float, default=3e-3, help="learning rate of embedding, norms and conv kernels")
-    p.add_argument("--text-share", type=float, default=0.10, help="share of plain English")
+    p.add_argument("--text-share", type=float, default=0.06, help="share of plain English")
     p.add_argument("--threads", type=int, default=2)
     p.add_argument("--save-every", type=float, default=240.0, help="seconds between checkpoints")
     p.add_argument("--compile", action="store_true", help="use torch.compile (needs a C++ compiler; about 1.4 times as fast)")
     return p.parse_args()
 
 
+FUNCTION_WORDS = set("the my our your for with of and to in at on from about before after some more by is it that this all no as up out off "
+                     "down back again over minutes minute hours hour seconds second time day".split())
+
+
 class Data:
-    """Batches of (ids [rows, tokens], loss weights [rows, tokens]) by step number."""
+    """Batches of (ids [rows, tokens], loss weights [rows, tokens]) by the number of their block of steps."""
 
     def __init__(self, args):
         corpus.fetch(args.work / "corpus")
         train, _ = corpus.load(args.work / "corpus")
         self.generator = generate.Generator(corpus.vocabulary(train))
         self.forbidden = test_prompts()
-        self.args = args
+        self.args, self.cache = args, (None, None)
         path = args.work / "tokenizer.json"
         if not path.exists():
-            rng = random.Random(args.seed)
-            talk = ["".join(text for text, _ in generate.render(self.generator.conversation(rng)[1])) for _ in range(30000)]
-            for special in tok.SPECIAL:
-                talk = [t.replace(special, "\n") for t in talk]
-            texts = talk + rng.sample(train["kjv"], 1000) + train["handbook"]
-            tok.train(texts).save(str(path))
+            self.train_tokenizer(train).save(str(path))
         self.tokenizer = Tokenizer.from_file(str(path))
+        self.generator.texts.pieces = sorted(t for t in self.tokenizer.get_vocab() if re.fullmatch("[a-z]{2,}", t))
         stream = {s: [i for e in self.tokenizer.encode_batch(train[s], add_special_tokens=False) for i in [tok.BOS] + e.ids] for s in train}
-        self.windows = [torch.tensor(ids[i:i + TEXT_LENGTH + 1]) for ids in stream.values() for i in range(0, len(ids) - TEXT_LENGTH, TEXT_LENGTH)]
-        self.system = generate.SYSTEM
-        self.cache = (None, None)
+        self.windows = [numpy.array(ids[i:i + TEXT_LENGTH + 1]) for ids in stream.values() for i in range(0, len(ids) - TEXT_LENGTH, TEXT_LENGTH)]
+
+    def train_tokenizer(self, train):
+        rng = random.Random(self.args.seed)
+        talk = ["".join(text for text, _ in generate.render(self.generator.conversation(rng)[1])) for _ in range(40000)]
+        talk += [generate.SYSTEM] * 2000
+        for special in tok.SPECIAL:
+            talk = [t.replace(special, "\n") for t in talk]
+        texts = self.generator.texts
+        values = [*texts.items, *texts.timer_names, *texts.nouns, *texts.people, *texts.cities, *texts.first_names, *texts.surnames, *texts.companies,
+                  *texts.streets, *texts.titles, *(" ".join(task) for task in texts.tasks)]
+        words = {word for value in values for word in value.split()} - FUNCTION_WORDS
+        return tok.train(talk + rng.sample(train["kjv"], 1000) + train["handbook"], generate.SYSTEM, words)
 
     def example(self, rng):
         while True:
             _, messages = self.generator.conversation(rng)
             if not any(m["role"] == "user" and generate.plain(m["content"]) in self.forbidden for m in messages):
                 break
-        return generate.render(messages, self.system if rng.random() < 0.12 else None)
+        return generate.render(messages, generate.SYSTEM if rng.random() < SYSTEM_SHARE else None)
 
     def block(self, number):
         """The micro-batches of one block of steps, in the order of use."""
@@ -100,9 +116,8 @@ class Data:
         batches.append(self.pad(batch))
         size = self.args.micro // TEXT_LENGTH
         for _ in range(max(1, round(self.args.tokens * BLOCK * self.args.text_share / (size * TEXT_LENGTH)))):
-            ids = torch.stack([rng.choice(self.windows) for _ in range(size)])
-            weights = torch.full(ids.shape, 0.25)
-            batches.append((ids, weights))
+            ids = numpy.stack([rng.choice(self.windows) for _ in range(size)])
+            batches.append((ids, numpy.full(ids.shape, TEXT_WEIGHT, numpy.float32)))
         rng.shuffle(batches)
         return batches
 
@@ -110,8 +125,8 @@ class Data:
     def pad(rows):
         length = max(len(r[0]) for r in rows)
         length = (length + 3) // 4 * 4
-        ids = torch.tensor([i + [tok.PAD] * (length - len(i)) for i, _ in rows])
-        weights = torch.tensor([w + [0.0] * (length - len(w)) for _, w in rows])
+        ids = numpy.array([i + [tok.PAD] * (length - len(i)) for i, _ in rows])
+        weights = numpy.array([w + [0.0] * (length - len(w)) for _, w in rows], numpy.float32)
         return ids, weights
 
     def step(self, number):
@@ -119,14 +134,15 @@ class Data:
         if self.cache[0] != block:
             self.cache = (block, self.block(block))
         batches = self.cache[1]
-        return batches[k * len(batches) // BLOCK:(k + 1) * len(batches) // BLOCK]
+        return [(torch.from_numpy(ids), torch.from_numpy(weights)) for ids, weights in batches[k * len(batches) // BLOCK:(k + 1) * len(batches) // BLOCK]]
 
 
 def test_prompts():
-    """Every request of the test sets, reduced to letters and digits: none of them may be trained on."""
+    """Every request of heldout and dev, reduced to letters and digits: none of them may be trained on. (The hand-written
+    set did not exist for training to leave out; overlap.py counts what it has in common.)"""
     found = set()
-    for path in (pathlib.Path(__file__).parents[2] / "models/demo/eval").glob("*.jsonl"):
-        for line in path.read_text().splitlines():
+    for name in ("heldout", "dev"):
+        for line in (pathlib.Path(__file__).parents[2] / f"models/demo/eval/{name}.jsonl").read_text().splitlines():
             found |= {generate.plain(m["content"]) for m in json.loads(line)["messages"][-1:] if m["role"] == "user"}
     return found
 
@@ -156,9 +172,12 @@ class Muon:
                 p.mul_(1 - rate * decay).add_(update, alpha=-rate * max(1.0, rows / cols) ** 0.5)
 
 
-def schedule(step, steps):
-    warm = min(1.0, (step + 1) / 40)
-    return warm * min(1.0, (steps - step) / (0.25 * steps))
+FALL = 0.3
+
+
+def schedule(step, done):
+    """The rate's share after `done` of the run: level, then falling to zero."""
+    return min(1.0, (step + 1) / 40) * min(1.0, max(0.0, 1 - done) / FALL)
 
 
 def main():
@@ -171,34 +190,37 @@ def main():
     matrices = [p for n, p in net.named_parameters() if p.ndim == 2 and "embed" not in n]
     others = [p for n, p in net.named_parameters() if p.ndim != 2 or "embed" in n]
     muon, adam = Muon(matrices), torch.optim.AdamW(others, lr=args.adam, betas=(0.9, 0.98), weight_decay=0.0)
-    step, tokens, path = 0, 0, args.work / "checkpoint.pt"
+    step, tokens, started, path = 0, 0, time.time(), args.work / "checkpoint.pt"
     if path.exists():
         state = torch.load(path)
         net.load_state_dict(state["net"])
         adam.load_state_dict(state["adam"])
         muon.buffers = state["muon"]
-        step, tokens = state["step"], state["tokens"]
+        step, tokens, started = state["step"], state["tokens"], state["started"]
     hidden = torch.compile(net.hidden, dynamic=True) if args.compile else net.hidden
     log = open(args.work / "train.log", "a", buffering=1)
-    print(f"{sum(p.numel() for p in net.parameters())} parameters, from step {step} of {args.steps}", file=log)
+    print(f"{sum(p.numel() for p in net.parameters())} parameters, from step {step} until {args.until or args.steps}", file=log)
+    until = datetime.datetime.combine(datetime.date.today(), datetime.time.fromisoformat(args.until)).timestamp() if args.until else None
 
     def save():
-        torch.save({"net": net.state_dict(), "adam": adam.state_dict(), "muon": muon.buffers, "step": step, "tokens": tokens}, path.with_suffix(".new"))
+        torch.save({"net": net.state_dict(), "adam": adam.state_dict(), "muon": muon.buffers, "step": step, "tokens": tokens, "started": started}, path.with_suffix(".new"))
         path.with_suffix(".new").replace(path)
 
     saved = began = time.time()
     losses = {"call": [], "text": []}
     seen, cpu = 0, time.process_time()
-    while step < args.steps:
-        rate = schedule(step, args.steps)
-        batches = data.step(step)
+    while True:
+        done = step / args.steps if until is None else (time.time() - started) / (until - started)
+        if done >= 1:
+            break
+        rate, batches = schedule(step, done), data.step(step)
         scale = sum(w[:, 1:].sum() for _, w in batches)
         for ids, weights in batches:
             picked = weights[:, 1:] > 0
             h = hidden(ids[:, :-1])[picked]
             each = F.cross_entropy(h @ net.model.embed_tokens.weight.T, ids[:, 1:][picked], reduction="none")
             (each @ weights[:, 1:][picked] / scale).backward()
-            losses["text" if weights[0, 0] == 0.25 else "call"].append(each.detach().mean().item())
+            losses["text" if weights[0, 0] == TEXT_WEIGHT else "call"].append(each.detach().mean().item())
             seen += ids.numel()
         torch.nn.utils.clip_grad_norm_(others, 1.0)
         muon.step(args.muon * rate)

@@ -1,16 +1,40 @@
-"""What the requests are about: rooms, numbers, times, texts; each with how people say it and how a call writes it."""
+"""What the requests are about: rooms, numbers, times, texts; each with how people say it and how a call writes it.
 
-import zlib
+Everything belongs to one of three splits: "train"; "dev", which is looked at while training; "test", which is kept
+for the end. Lines of a list (wordings, names, items) are dealt out by `part`, numbers and times by `side`. Closed
+sets that must be seen to be known (rooms, colours, days, fixed phrases such as "half an hour") are in all three.
+"""
+
+import hashlib
+import pathlib
+
+FOLDER = pathlib.Path(__file__).with_name("values")
+SALT = "brook-4"
 
 
-def held(kind, value):
-    """Whether a wording or a value is kept out of training (about one in eight), by a hash that never changes."""
-    return zlib.crc32(f"{kind}:{value}".encode()) % 8 == 0
+def fingerprint(kind, value):
+    return int.from_bytes(hashlib.blake2b(f"{SALT}:{kind}:{value}".encode(), digest_size=4).digest(), "big")
 
 
-def part(kind, values, test):
-    """The values of a list that belong to the training or to the test side."""
-    return [v for v in values if held(kind, v) == test]
+def side(kind, value):
+    """The split of a number or a time: test for two in sixteen, dev for one."""
+    n = fingerprint(kind, value) % 16
+    return "test" if n < 2 else "dev" if n == 2 else "train"
+
+
+def part(kind, values, split):
+    """The members of a list that belong to a split: one in eight to test (one at least, of six or more), one in
+    sixteen to dev (one at least, of twelve or more), by a hash that never changes."""
+    order = sorted(dict.fromkeys(values), key=lambda v: fingerprint(kind, v))
+    test = max(len(order) // 8, len(order) >= 6)
+    dev = test + max(len(order) // 16, len(order) >= 12)
+    chosen = set({"test": order[:test], "dev": order[test:dev], "train": order[dev:]}[split])
+    return [v for v in dict.fromkeys(values) if v in chosen]
+
+
+def read(name):
+    """The lines of values/NAME.txt."""
+    return [line for line in (FOLDER / f"{name}.txt").read_text().splitlines() if line]
 
 
 # Canonical name: how people say it (the first one most often).
@@ -22,22 +46,31 @@ ROOMS = {
     "hallway": ["hallway", "hall", "corridor", "entrance", "entry hall"],
     "office": ["office", "study", "home office"],
     "garage": ["garage"],
-    "garden": ["garden", "yard", "backyard"],
-    "kids room": ["kids room", "nursery", "children's room", "kid's room", "kids' room", "baby's room"],
+    "garden": ["garden", "yard", "backyard", "back yard"],
+    "kids room": ["kids room", "nursery", "children's room", "kid's room", "kids' room", "baby's room", "childrens room"],
     "attic": ["attic", "loft"],
     "basement": ["basement", "cellar"],
     "dining room": ["dining room", "diningroom"],
-    "guest room": ["guest room", "spare room", "guestroom"],
-    "laundry room": ["laundry room", "utility room"],
+    "guest room": ["guest room", "spare room", "guestroom", "spare bedroom"],
+    "laundry room": ["laundry room", "utility room", "laundry"],
     "workshop": ["workshop", "hobby room"],
     "balcony": ["balcony", "terrace"],
 }
 COLORS = ["red", "green", "blue", "yellow", "orange", "purple", "pink", "white", "warm white", "turquoise"]
+LEVELS = {
+    50: ["half", "half brightness", "half power", "medium", "medium brightness", "half strength", "half light"],
+    100: ["full", "full brightness", "full power", "maximum", "the maximum", "maximum brightness", "max", "full light",
+          "full blast", "full strength", "the brightest"],
+    10: ["minimum", "the minimum", "the lowest", "the lowest level", "night light", "minimum brightness",
+         "the lowest setting", "night light level"],
+}
+DAYS = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
+MONTHS = ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"]
+DEGREES = [" degrees", " degrees", " degrees", " degrees", "°", " °C", " degrees celsius", " C"]
 
 ONES = ("zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
         "seventeen eighteen nineteen").split()
 TENS = "zero ten twenty thirty forty fifty sixty seventy eighty ninety".split()
-DAYS = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
 
 
 def words(n, rng=None):
@@ -52,274 +85,295 @@ def words(n, rng=None):
 
 
 def number(rng, n):
-    return words(n, rng) if rng.random() < 0.4 else str(n)
+    return words(n, rng) if rng.random() < 0.45 else str(n)
+
+
+def of_split(kind, split, draw):
+    """Draws until the value belongs to the split."""
+    while True:
+        value = draw()
+        if side(kind, value) == split:
+            return value
 
 
 def room(rng):
     """(canonical, spoken)"""
     name = rng.choice(list(ROOMS))
     spoken = ROOMS[name]
-    return name, spoken[0] if rng.random() < 0.6 else rng.choice(spoken)
+    return name, spoken[0] if rng.random() < 0.55 else rng.choice(spoken)
 
 
-def brightness(rng, test):
-    while True:
-        n = 5 * rng.randint(1, 20) if rng.random() < 0.7 else rng.randint(1, 99)
-        if held("brightness", n) == test:
-            break
+def brightness(rng, split):
+    n = of_split("brightness", split, lambda: 5 * rng.randint(1, 20) if rng.random() < 0.6 else rng.randint(1, 99))
     return n, number(rng, n) + rng.choice([" percent", " percent", " percent", "%", "%", " %", " per cent"])
 
 
-def temperature(rng, test):
-    while True:
-        n = rng.randint(24, 52) / 2 if rng.random() < 0.4 else float(rng.randint(10, 28))
-        if held("temperature", n) == test:
-            break
+def temperature(rng, split):
+    n = of_split("temperature", split, lambda: rng.randint(20, 56) / 2 if rng.random() < 0.4 else float(rng.randint(8, 30)))
     whole = int(n)
-    value = whole if n == whole else n
     if n == whole:
-        said = number(rng, whole)
+        return whole, number(rng, whole)
+    said = [f"{n}", f"{n}", f"{words(whole, rng)} and a half", f"{whole} and a half", f"{words(whole, rng)} point five"]
+    return n, rng.choice(said)
+
+
+# Fixed phrases: what they mean, how they are said, and before "timer".
+PHRASES = [
+    ((0, 30, 0), "half an hour", "half hour"), ((0, 30, 0), "half an hour", "30 minute"), ((0, 30, 0), "a half hour", "half-hour"),
+    ((0, 15, 0), "a quarter of an hour", "quarter hour"), ((0, 15, 0), "quarter of an hour", "15 minute"),
+    ((0, 15, 0), "a quarter hour", "quarter-hour"), ((0, 45, 0), "three quarters of an hour", "three quarter hour"),
+    ((0, 45, 0), "three-quarters of an hour", "45 minute"), ((0, 45, 0), "three quarters of an hour", "three-quarter hour"),
+    ((1, 0, 0), "an hour", "hour"), ((1, 0, 0), "one hour", "one hour"), ((1, 0, 0), "1 hour", "1 hour"), ((1, 0, 0), "an hour", "one-hour"),
+    ((1, 30, 0), "an hour and a half", "hour and a half"), ((1, 30, 0), "one and a half hours", "one and a half hour"),
+    ((1, 30, 0), "1.5 hours", "1.5 hour"), ((1, 30, 0), "one hour and a half", "1.5 hour"), ((1, 30, 0), "1 and a half hours", "hour and a half"),
+    ((1, 15, 0), "an hour and a quarter", "hour and a quarter"), ((1, 15, 0), "one and a quarter hours", "one and a quarter hour"),
+    ((1, 45, 0), "an hour and three quarters", "hour and three quarters"), ((0, 1, 0), "a minute", "minute"), ((0, 1, 0), "one minute", "one minute"),
+    ((0, 1, 0), "1 minute", "1 minute"), ((0, 1, 30), "a minute and a half", "minute and a half"), ((0, 1, 30), "one and a half minutes", "one and a half minute"),
+    ((0, 1, 30), "1.5 minutes", "1.5 minute"), ((0, 0, 30), "half a minute", "half minute"), ((0, 0, 30), "thirty seconds", "thirty second"),
+]
+
+
+def named(parts):
+    """(1, 30, 0) -> {"hours": 1, "minutes": 30}"""
+    return {k: n for k, n in zip(("hours", "minutes", "seconds"), parts) if n}
+
+
+def duration(rng, split):
+    """({"hours", "minutes", "seconds"} as said, "five minutes", "five minute" as before "timer")"""
+    if rng.random() < 0.20:
+        parts, said, before = rng.choice(PHRASES)
+        return named(parts), said, before
+    kind = rng.choices(["minutes", "seconds", "hours", "half hours", "hours minutes", "half minutes", "minutes seconds"],
+                       [52, 9, 11, 6, 14, 4, 4])[0]
+    common = [2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 15, 20, 25, 30, 35, 40, 45, 50, 55, 60, 90]
+    draw = {
+        "minutes": lambda: (0, rng.choice(common) if rng.random() < 0.45 else rng.randint(2, 125), 0),
+        "seconds": lambda: (0, 0, 5 * rng.randint(1, 24) if rng.random() < 0.7 else rng.randint(2, 99)),
+        "hours": lambda: (rng.randint(2, 12) if rng.random() < 0.85 else rng.randint(13, 48), 0, 0),
+        "half hours": lambda: (rng.randint(2, 9), 30, 0),
+        "hours minutes": lambda: (rng.choice([1, 1, 1, 2, 2, 3, 4, 5, 6]), 5 * rng.randint(1, 11) if rng.random() < 0.7 else rng.randint(1, 59), 0),
+        "half minutes": lambda: (0, rng.randint(2, 9), 30),
+        "minutes seconds": lambda: (0, rng.randint(1, 20), 5 * rng.randint(1, 11)),
+    }[kind]
+    # Halves are too few to keep any back.
+    parts = draw() if kind.startswith("half") else of_split(f"duration {kind}", split, draw)
+    h, m, s = parts
+    if kind.startswith("half"):
+        n, unit = (h, "hour") if h else (m, "minute")
+        w = number(rng, n)
+        said, before = rng.choice([(f"{w} and a half {unit}s", f"{w} and a half {unit}"), (f"{n}.5 {unit}s", f"{n}.5 {unit}"),
+                                   (f"{w} {unit}s and a half", f"{n}.5 {unit}"), (f"{w} and a half {unit}s", f"{w}-and-a-half-{unit}")])
+        return named(parts), said, before
+    short = {"hour": ["hours", "hours", "hours", "hours", "h", "hrs"], "minute": ["minutes"] * 6 + ["min", "mins"],
+             "second": ["seconds"] * 4 + ["sec", "secs"]}
+    pieces = []
+    for n, unit in ((h, "hour"), (m, "minute"), (s, "second")):
+        if n:
+            one = {"hour": "an", "minute": "a", "second": "a"}[unit] if rng.random() < 0.5 else number(rng, 1)
+            pieces.append(f"{one} {unit}" if n == 1 else f"{number(rng, n)} {rng.choice(short[unit])}")
+    said = rng.choice([" and ", " and ", " and ", " ", ", "]).join(pieces)
+    if len(pieces) == 1:
+        n, unit = next((n, u) for n, u in ((h, "hour"), (m, "minute"), (s, "second")) if n)
+        before = f"{number(rng, n)}{rng.choice([' ', ' ', ' ', '-'])}{unit}"
+        if rng.random() < 0.05 and n > 2 and unit == "minute" and not pieces[0][0].isdigit():
+            pieces[0] = pieces[0].replace("minutes", "minute")  # a slip that people make
     else:
-        said = rng.choice([f"{n}", f"{n}", f"{words(whole, rng)} and a half", f"{whole} and a half",
-                           f"{words(whole, rng)} point five"])
-    return value, said
+        before = re_unit(pieces)
+    return named(parts), said, before
 
 
-DEGREES = [" degrees", " degrees", " degrees", " degrees", "°", " °C", " degrees celsius", " C"]
+def re_unit(pieces):
+    """["an hour", "20 minutes"] -> "hour and 20 minute" """
+    text = " and ".join(pieces)
+    for unit in ("hour", "minute", "second"):
+        text = text.replace(f"{unit}s", unit)
+    return text.removeprefix("an ").removeprefix("a ")
 
 
-def duration(rng, test):
-    """({"minutes": n} or {"seconds": n}, spoken)"""
-    while True:
-        r = rng.random()
-        if r < 0.66:
-            n = rng.choice([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 15, 20, 25, 30, 35, 40, 45, 50]) if rng.random() < 0.5 \
-                else rng.randint(1, 99)
-            unit = rng.choice(["minutes", "minutes", "minutes", "min", "mins"]) if n > 1 else "minute"
-            arg, said = {"minutes": n}, f"{'a' if n == 1 and rng.random() < 0.4 else number(rng, n)} {unit}"
-        elif r < 0.80:
-            n, said = rng.choice([(30, "half an hour"), (30, "a half hour"), (15, "a quarter of an hour"), (45, "three quarters of an hour"),
-                                  (60, "an hour"), (60, "one hour"), (60, "1 hour"), (90, "an hour and a half"),
-                                  (90, "one and a half hours"), (90, "one hour and a half"), (15, "a quarter hour"), (90, "1.5 hours")])
-            return {"minutes": n}, said
-        elif r < 0.88:
-            n = rng.randint(2, 6)
-            arg, said = {"minutes": 60 * n}, f"{number(rng, n)} hours"
-        elif r < 0.92:
-            n = 5 * rng.randint(1, 11)
-            arg, said = {"minutes": 60 + n}, f"{rng.choice(['an', 'one', '1'])} hour and {number(rng, n)} minutes"
-        else:
-            n = 5 * rng.randint(1, 18)
-            arg, said = {"seconds": n}, f"{number(rng, n)} {rng.choice(['seconds', 'seconds', 'sec'])}"
-        # What a plain number decides is held out; hours, which only a table can turn into minutes, are not.
-        if r >= 0.80 and "seconds" not in arg or held("duration", arg) == test:
-            return arg, said
-
-
-def clock(rng, test):
-    """("HH:MM", spoken without "at", part of the day or None that the day's word must bring)"""
-    while True:
-        h, m = rng.randint(0, 23), rng.choice([0, 0, 0, 30, 30, 15, 45]) if rng.random() < 0.6 else rng.randint(0, 59)
-        if held("clock", f"{h}:{m}") == test:
-            break
-    value = f"{h:02}:{m:02}"
-    h12, late = (h % 12) or 12, h >= 12
-    r = rng.random()
-    if r < 0.3 or (h == 0 and m):
-        return value, rng.choice([f"{h}:{m:02}", f"{h:02}:{m:02}"])
-    if h == 12 and m == 0:
-        return value, rng.choice(["noon", "midday", "12:00"])
+def clock(rng, split):
+    """("HH:MM", spoken without "at"); 1 to 11 mean the morning unless the words say otherwise."""
+    def draw():
+        h = rng.choice([*range(6, 24), *range(6, 23), *range(0, 6), 12])
+        return h, rng.choice([0, 0, 0, 30, 30, 15, 45]) if rng.random() < 0.62 else rng.choice([5 * rng.randint(1, 11), rng.randint(1, 59)])
+    h, m = of_split("clock", split, draw)
+    value, late = f"{h:02}:{m:02}", h >= 12
+    if rng.random() < 0.3 or (h == 0 and m):
+        return value, rng.choice([f"{h}:{m:02}", f"{h}:{m:02}", f"{h:02}:{m:02}"])
     if h == 0:
-        return value, "midnight"
+        return value, rng.choice(["midnight", "midnight", "12 at night", "twelve at night"])
+    if h == 12:
+        if m == 0:
+            return value, rng.choice(["noon", "noon", "midday", "12 o'clock", "twelve", "twelve o'clock", "12:00", "12 pm", "12 noon"])
+        return value, spoken_clock(rng, 12, m)
+    h12 = h % 12 or 12
     spoken = spoken_clock(rng, h12, m)
+    digits = spoken[0].isdigit() and "past" not in spoken and " to " not in spoken
     if late:
-        tails = [" pm", "pm", " p.m.", " PM"] if spoken[0].isdigit() and "past" not in spoken else []
-        tails += [" in the afternoon"] * 2 if h < 18 else [" in the evening"] * 2
-        tails += [" at night"] if h > 20 else []
+        tails = [" pm", "pm", " p.m.", " PM"] * 2 if digits else [" pm"]
+        tails += [" in the afternoon"] * 4 if h < 18 else [" in the evening"] * 4 if h < 22 else [" in the evening", " at night", " at night"]
+        tails += [" in the evening"] if h == 17 else []
         return value, spoken + rng.choice(tails)
-    tails = [" am", "am", " a.m.", " AM"] if spoken[0].isdigit() and "past" not in spoken else []
-    tails += [" in the morning", " in the morning", "", "", "", " o'clock" if m == 0 else ""]
+    tails = [" am", "am", " a.m.", " AM"] if digits else []
+    tails += [" in the morning", " in the morning", "", "", "", "", ""] + ([" o'clock"] * 3 if m == 0 else [])
     return value, spoken + rng.choice(tails)
 
 
 def spoken_clock(rng, h, m):
     """7:30 as people say it, on a clock of twelve hours."""
     nxt = h % 12 + 1
-    forms = [f"{h}:{m:02}"] if m else [str(h), words(h)]
+    to = [] if h == 12 else [words(nxt), words(nxt), str(nxt)]  # "ten to one" has no morning and no noon
+    forms = [f"{h}:{m:02}", f"{h}:{m:02}", f"{h}.{m:02}"] if m else [str(h), words(h)]
     if m in (15, 30):
-        forms += [f"{'quarter' if m == 15 else 'half'} past {words(h)}"] * 2
+        forms += [f"{'quarter' if m == 15 else 'half'} past {words(h)}"] * 4
         forms += [f"{'a quarter' if m == 15 else 'half'} past {h}"]
     if m == 45:
-        forms += [f"quarter to {words(nxt)}"] * 2 + [f"a quarter to {nxt}"]
+        forms += [f"{q} to {n}" for n in to for q in ("quarter", "a quarter")]
     if m in (5, 10, 20, 25):
-        forms.append(f"{words(m)} past {words(h)}")
+        forms += [f"{words(m)} past {words(h)}", f"{m} past {h}", f"{words(m)} past {words(h)}", f"{words(m)} minutes past {words(h)}"]
     if m in (35, 40, 50, 55):
-        forms.append(f"{words(60 - m)} to {words(nxt)}")
+        forms += [f"{words(60 - m)} to {n}" for n in to] + [f"{60 - m} to {n}" for n in to[2:]]
     if m >= 10:
         forms.append(f"{words(h)} {words(m, rng)}")
+    elif m:
+        forms.append(f"{words(h)} oh {words(m)}")
     return rng.choice(forms)
 
 
-def moment(rng, test):
+def moment(rng, split):
     """When: (arguments of add_reminder, spoken with its preposition)."""
     r = rng.random()
-    if r < 0.40:
-        value, said = clock(rng, test)
-        return {"time": value}, f"{rng.choice(['at', 'at', 'at', 'at', 'for', 'by', ''])} {said}".strip()
-    if r < 0.52:
-        day, said = day_of(rng)
-        return {"day": day}, said
-    if r < 0.74:
-        day, said = day_of(rng)
-        value, at = clock(rng, test)
-        return {"day": day, "time": value}, rng.choice([f"{said} at {at}", f"{said} at {at}", f"at {at} {said}", f"{said}, {at}"])
-    if r < 0.84:
-        h, m = rng.randint(5, 11), rng.choice([0, 0, 30, 15, 45])
-        said = spoken_clock(rng, h, m)
-        if rng.random() < 0.5 or h < 6:
-            return {"time": f"{h + 12}:{m:02}"}, rng.choice([f"tonight at {said}", f"at {said} tonight", f"this evening at {said}", f"at {said} this evening"])
-        return {"day": "tomorrow", "time": f"{h:02}:{m:02}"}, rng.choice([f"tomorrow morning at {said}", f"at {said} tomorrow morning"])
-    arg, said = duration(rng, test)
-    if "seconds" in arg:
-        arg, said = {"minutes": 10}, "ten minutes"
-    return arg, f"in {said}"
+    if r < 0.34:
+        value, said = clock(rng, split)
+        return {"time": value}, f"{rng.choice(['at', 'at', 'at', 'at', 'for', 'by', 'today at', '', ''])} {said}".strip()
+    if r < 0.48:
+        return day_of(rng)
+    if r < 0.66:
+        day, said = day_of(rng, whole=True)
+        value, at = clock(rng, split)
+        return {**day, "time": value}, rng.choice([f"{said} at {at}", f"{said} at {at}", f"at {at} {said}", f"{said}, {at}", f"{said} {at}"])
+    if r < 0.80:
+        return part_of_day(rng, split)
+    while True:
+        arg, said, _ = duration(rng, split)
+        if "seconds" not in arg:
+            return arg, rng.choice([f"in {said}", f"in {said}", f"in {said}", f"{said} from now"])
 
 
-def day_of(rng):
-    if rng.random() < 0.45:
-        return "tomorrow", "tomorrow"
+def part_of_day(rng, split):
+    """A time that a part of a day makes clear: "tonight at nine", "on Friday evening at half past six"."""
+    def draw():
+        name = rng.choice(["morning", "morning", "afternoon", "evening", "tonight"])
+        h = rng.randint(*{"morning": (5, 11), "afternoon": (13, 17), "evening": (17, 22), "tonight": (18, 23)}[name])
+        return name, h, rng.choice([0, 0, 0, 30, 15, 45, 20, 10, 50])
+    name, h, m = draw()
+    while side("clock", (h, m)) != split:
+        name, h, m = draw()
+    said, value = spoken_clock(rng, h % 12 or 12, m), f"{h:02}:{m:02}"
+    if name == "tonight":
+        return {"time": value}, rng.choice([f"tonight at {said}", f"at {said} tonight", f"tonight, {said}"])
+    if name != "morning" and rng.random() < 0.35:
+        return {"time": value}, rng.choice([f"this {name} at {said}", f"at {said} this {name}"])
+    if rng.random() < 0.5:
+        day, spoken = "tomorrow", f"tomorrow {name}"
+    else:
+        day = rng.choice(DAYS)
+        spoken = rng.choice([f"on {day.capitalize()} {name}", f"on {day.capitalize()} {name}", f"{day.capitalize()} {name}", f"next {day.capitalize()} {name}"])
+    return {"day": day, "time": value}, rng.choice([f"{spoken} at {said}", f"{spoken} at {said}", f"at {said} {spoken}", f"{spoken}, {said}"])
+
+
+def day_of(rng, whole=False):
+    """({"day"}, spoken), only the names of whole days where asked; today and tonight are left out of the call."""
+    r = rng.random()
+    if r < 0.05 and not whole:
+        return {}, rng.choice(["today", "tonight", "this evening"])
+    if r < 0.44:
+        return {"day": "tomorrow"}, "tomorrow" if whole or rng.random() < 0.9 else rng.choice(["tomorrow morning", "tomorrow evening"])
     day = rng.choice(DAYS)
-    return day, rng.choice([f"on {day.capitalize()}", f"on {day.capitalize()}", day.capitalize(), f"next {day.capitalize()}", f"this {day.capitalize()}"])
+    name = day.capitalize()
+    return {"day": day}, rng.choice([f"on {name}", f"on {name}", f"on {name}", name, f"next {name}", f"this {name}", f"coming {name}"])
 
 
-ITEMS = """milk|bread|butter|eggs|cheese|yoghurt|cream|flour|sugar|salt|pepper|rice|pasta|noodles|spaghetti|potatoes|onions|garlic|
-tomatoes|carrots|cucumbers|lettuce|spinach|broccoli|cauliflower|cabbage|peas|beans|lentils|mushrooms|peppers|zucchini|aubergines|corn|
-apples|pears|bananas|oranges|lemons|limes|grapes|strawberries|raspberries|blueberries|cherries|peaches|plums|melons|mangoes|avocados|
-chicken|beef|pork|ham|bacon|sausages|salami|turkey|salmon|tuna|shrimps|fish fingers|tofu|oat milk|soy milk|almond milk|orange juice|
-apple juice|mineral water|lemonade|cola|beer|red wine|white wine|coffee|coffee beans|green tea|black tea|cocoa|honey|jam|peanut butter|
-chocolate|cookies|biscuits|crackers|crisps|popcorn|nuts|walnuts|raisins|cereal|muesli|oats|olive oil|sunflower oil|vinegar|mustard|ketchup|
-mayonnaise|soy sauce|tomato sauce|vanilla|cinnamon|yeast|baking powder|ice cream|frozen pizza|vegetable stock|bay leaves|parsley|basil|
-toilet paper|kitchen paper|tissues|soap|dish soap|shampoo|toothpaste|a toothbrush|sun cream|washing powder|bin bags|sponges|candles|matches|
-light bulbs|batteries|printer paper|envelopes|stamps|nappies|baby food|cat food|dog food|bird seed|cat litter|plasters|vitamins|aspirin|
-razor blades|aluminium foil|baking paper|bleach|fabric softener|hand cream|cotton buds|a birthday card|wrapping paper|flowers|ginger|rye bread|
-goat cheese|mozzarella|parmesan|feta|sour cream|coconut milk|chickpeas|kidney beans|sweet corn|dark chocolate|sparkling water|whole milk|
-brown sugar|maple syrup|icing sugar|tortillas|bagels|croissants|rolls|pancake mix|pineapple|celery|leeks|radishes|beetroot|pumpkin|asparagus|
-olives|capers|pickles|anchovies|sardines|mince|steak|lamb|duck|eggplants|dates|figs|kiwis|nectarines|apricots|oranges for juice|tea bags|sugar cubes|
-vanilla sugar|gummy bears|marshmallows|rice cakes|protein bars|cheddar|cottage cheese|margarine|lard|sesame seeds|sunflower seeds|paprika|curry powder|
-nutmeg|oregano|thyme|rosemary|chili flakes|detergent|dishwasher tabs|mouthwash|deodorant|tape|glue|pencils|a notebook|screws|nails|paint|a light bulb"""
-ITEMS = [i.strip() for i in ITEMS.replace("\n", "").split("|")]
-QUANTITIES = ["two bottles of", "three cans of", "two bags of", "six", "a dozen", "some", "some", "some", "more", "a", "a bag of", "a bottle of",
-              "two kilos of", "500 grams of", "four", "fresh", "a pack of", "a box of", "a jar of", "cheap", "organic"]
-
-TIMER_NAMES = """pasta|eggs|tea|pizza|rice|bread|cake|cookies|laundry|washing|dryer|roast|chicken|potatoes|soup|oven|nap|homework|exercise|yoga|
-break|meeting|coffee|noodles|spaghetti|lasagna|steak|fish|beans|lentils|dough|pie|muffins|pancakes|bacon|vegetables|carrots|broccoli|dishwasher|
-washing machine|sauna|meditation|reading|piano practice|workout|stretching|screen time|game|turkey|stew|curry|casserole|brownies|biscuits|toast|
-popcorn|porridge|dumplings|quiche|bath|shower|hair dye|face mask|sprinkler|charger|phone call|presentation|walk|run|push ups|gnocchi|ravioli|
-salmon|sausages|corn|barbecue|grill|gratin|pudding|jam|sourdough|focaccia|croissants|ice bath|parking|lunch break|quiz|chess game"""
-TIMER_NAMES = [i.strip() for i in TIMER_NAMES.replace("\n", "").split("|")]
-
-PEOPLE = """mom|mum|dad|grandma|grandpa|my sister|my brother|my wife|my husband|the kids|Anna|Ben|Clara|David|Emma|Felix|Greta|Hannah|Ivan|Jack|Julia|
-Karl|Laura|Lucas|Maria|Max|Mia|Nina|Noah|Oliver|Olivia|Paul|Peter|Robert|Sarah|Simon|Sophie|Thomas|Tom|Victor|Wendy|Zoe|Aunt Mary|Uncle Bob|Mrs Miller|
-Mr Brown|the neighbours|the landlord|the plumber|the doctor|the dentist|the vet|the electrician|the bank|the school|the insurance company|my boss|
-the babysitter|the hairdresser|Daniel|Elena|Fatima|George|Helen|Isabel|James|Kevin|Linda|Martin|Nora|Oscar|Patricia|Quentin|Rachel|Stefan|Tina|Ursula|
-Walter|Yusuf|Alex|Bella|Chris|Diana|Erik|Frank|Gloria|Henry|Ingrid|Aunt Rosa|Uncle Joe|my parents|my aunt|the accountant|the gardener|the garage"""
-PEOPLE = [i.strip() for i in PEOPLE.replace("\n", "").split("|")]
-
-# Verb: what it takes. "@" is a person.
-TASKS = {
-    "call": "@", "phone": "@", "ring": "@", "text": "@", "email": "@", "write to": "@", "visit": "@", "meet": "@", "pick up": "@|the parcel|the dry cleaning|the bread|the keys|the tickets|the medicine",
-    "invite": "@", "thank": "@", "congratulate": "@", "answer": "@|the letter|the email|the invitation",
-    "buy": "milk|a present|flowers|new shoes|a birthday card|bread|stamps|a light bulb|paint|train tickets|cat food|wrapping paper",
-    "water": "the plants|the flowers|the garden|the lawn|the roses|the herbs|the orchids",
-    "feed": "the cat|the dog|the fish|the birds|the rabbits|the hamster|the chickens|the sourdough",
-    "walk": "the dog|the dogs", "take": "my pills|the medicine|out the trash|the bins out|a break|the car to the garage|a shower|vitamins|the dog to the vet|the cake out of the oven",
-    "take out": "the trash|the bins|the rubbish|the recycling|the garbage|the paper", "put out": "the bins|the recycling|the milk bottles",
-    "pay": "the rent|the bills|the electricity bill|the phone bill|the fine|the gardener|the insurance|my taxes|the invoice",
-    "clean": "the bathroom|the windows|the oven|the fridge|the car|the fish tank|the gutters|the filter|my glasses|the shed",
-    "wash": "the car|the towels|the curtains|the dishes|my hair|the sheets|the windows",
-    "book": "a flight|a hotel|a table|the tickets|an appointment|the train|the holiday|a court", "cancel": "the subscription|the appointment|the order|the gym membership|the newspaper",
-    "check": "the oven|the mail|the tyres|the boiler|the smoke alarm|my email|the door|the basement|the results|the laundry", "charge": "my phone|the car|the bike|the laptop|the toothbrush|the camera",
-    "change": "the filter|the sheets|the batteries|the oil|the password|the bed linen|the water", "return": "the books|the parcel|the drill|the shoes|the ladder|the library books",
-    "send": "the letter|the invoice|the report|a card to @|the parcel|the form|the photos to @", "finish": "the report|my homework|the essay|the slides|the puzzle", "read": "the contract|the book|the report|a story to the kids",
-    "start": "the dishwasher|dinner|the washing machine|the car|the engine", "turn off": "the stove|the iron|the sprinkler|the oven", "empty": "the dishwasher|the bins|the mailbox|the vacuum cleaner",
-    "fix": "the tap|the bike|the fence|the lamp|the gate|the roof", "order": "pizza|new glasses|firewood|a cake|ink|contact lenses", "renew": "the passport|the insurance|the licence|the library card",
-    "bring": "the cake|the umbrella|my passport|the documents|the gym bag|a jacket|the guitar", "prepare": "the meeting|lunch|the guest bed|dinner|the presentation|the documents", "hang up": "the laundry|the washing|the picture",
-    "fold": "the laundry|the towels", "iron": "the shirts|my blouse", "mow": "the lawn|the grass", "lock": "the door|the shed|the gate|the bike", "close": "the windows|the garage|the curtains", "open": "the windows|the greenhouse|the mail",
-    "move": "the car|the meeting|the bins", "back up": "the photos|the laptop|my files", "update": "the calendar|the laptop|my CV", "print": "the tickets|the form|the boarding pass", "sign": "the form|the contract|the school letter",
-    "practise": "the piano|the guitar|French|the speech", "bake": "a cake|bread|cookies|a pie", "cook": "dinner|the soup|pasta|for @", "join": "the meeting|the call|the yoga class", "go": "shopping|to the gym|to bed|running|to the dentist|to the bank|swimming|home",
-    "leave": "for work|for the airport|the house|early", "get": "the car washed|a haircut|cash|the keys from @|petrol|some sleep|up", "tell": "@ about the party|@ the news|@ the truth", "ask": "@ about the car|@ for the recipe|@ about the holiday",
-    "collect": "the parcel|the suit|the eggs|@ from the station", "drink": "water|some tea|more water", "eat": "lunch|something|an apple", "do": "my homework|the laundry|the dishes|yoga|the taxes|my exercises", "study": "for the exam|maths|Spanish",
-    "wake": "@|the baby", "help": "@|@ with homework|@ move", "defrost": "the fish|the freezer|the chicken", "refill": "the soap|the bird feeder|the prescription", "stretch": "|my back", "register": "for the course|the car", "post": "the letter|the parcel|a card",
-    "look at": "the offer|the roof|the plans", "find": "the keys|a plumber|my glasses", "record": "the show|the match", "watch": "the match|the news|the eclipse", "sell": "the old bike|the sofa", "repot": "the cactus|the basil",
-    "tidy": "the desk|the garage|my room", "vacuum": "the stairs|the car|the living room", "paint": "the fence|the wall|the door", "plant": "the tulips|the tomatoes|a tree", "pack": "the suitcase|lunch|my bag|the car", "measure": "the window|the shelf",
-    "rest": "|for a while", "meditate": "|for a bit", "relax": "", "shave": "", "pray": "", "exercise": "|a little", "sweep": "the floor|the chimney|the terrace", "replace": "the light bulb|the batteries|the filter",
-}
-NOUNS = """the dentist|the meeting|the dentist appointment|the party|my pills|the parcel|the soup|the concert|dinner with @|the doctor's appointment|lunch with @|
-football practice|the school play|the birthday of @|@'s birthday|the deadline|the interview|yoga|the exam|the game|the oven|the laundry|my medication|the bins|the library books|
-the barbecue|the train|my flight|the haircut|the rent|the invoice|the call with @|the wedding|the anniversary|the parents' evening|judo class|the choir|swimming lessons|
-piano lesson|the vet|the delivery|the recycling|the tax return|the workshop with @|the book club|the church service|the team call|the blood test|the keys|the cake|the reservation|
-the theatre|the car inspection|the rehearsal|the conference|team meeting|band practice|dance class|the window cleaner|the funeral|the baby shower|movie night|trash day"""
-NOUNS = [i.strip() for i in NOUNS.replace("\n", "").split("|")]
+QUANTITIES = ["a bottle of", "two bottles of", "a kilo of", "two kilos of", "half a kilo of", "a pack of", "three packs of", "a litre of", "two litres of",
+              "a bag of", "a box of", "a can of", "four cans of", "a jar of", "some", "some", "some", "more", "more", "a bit of", "a dozen", "five", "two",
+              "six", "a few", "a loaf of", "100 grams of", "500 g of", "a carton of", "two cartons of", "a tube of", "ten", "three", "a packet of",
+              "a piece of", "the", "a"]
 
 
 class Texts:
-    """Free texts: from the lists above and, so that copying is learned for any word, from words of the corpus."""
+    """Free texts of a split: from the lists and, in training, so that copying is learned for any word, from words of
+    the corpus and made-up ones. Words that only values of the other splits have are left out of those."""
 
-    def __init__(self, vocabulary, test):
-        self.words = vocabulary
-        self.test = test
-        self.items = part("item", ITEMS, test)
-        self.names = part("name", TIMER_NAMES, test)
-        self.people = part("person", PEOPLE, test)
-        self.nouns = part("noun", NOUNS, test)
-        self.tasks = [(verb, o) for verb, objects in TASKS.items() for o in objects.split("|") if held("task", f"{verb} {o}") == test]
+    def __init__(self, vocabulary, split):
+        self.split = split
+        tasks = [(verb, thing.strip()) for line in read("tasks") for verb, things in [line.split(":")] for thing in things.split("|")]
+        lists = {name: read(name) for name in ("items", "timer_names", "people", "nouns", "cities", "first_names", "surnames", "companies", "streets", "titles")}
+        lists["tasks"] = tasks
+        for name, values in lists.items():
+            setattr(self, name, part(name, values, split))
+        known = {w for name, values in lists.items() for v in part(name, values, "train") for w in " ".join(v if name == "tasks" else [v]).lower().split()}
+        kept = {w for name, values in lists.items() for v in values for w in " ".join(v if name == "tasks" else [v]).lower().split()} - known
+        self.words = [w for w in vocabulary if w.lower() not in kept]
+        self.free = 0.5 if split == "train" else 0.0
+        self.pieces = []  # of words, as the tokenizer cuts them: training sets them
 
     def person(self, rng):
+        if rng.random() < self.free * 0.6:
+            return self.any_word(rng).capitalize()
         return rng.choice(self.people)
 
     def some(self, rng, least, most):
         return " ".join(self.any_word(rng) for _ in range(rng.randint(least, most)))
 
     def any_word(self, rng):
-        """A word of the corpus, or the head of one with the tail of another: those can only be copied."""
-        word = rng.choice(self.words)
-        if rng.random() < 0.3:
-            word = word[:rng.randint(2, 4)].lower() + rng.choice(self.words)[-rng.randint(2, 5):]
+        """A word of the corpus, the head of one with the tail of another, syllables or tokens drawn alike (so that every
+        token is copied as often as any other): those can only be copied."""
+        r, word = rng.random(), rng.choice(self.words).lower()
+        if self.pieces and rng.random() < 0.35:
+            return "".join(rng.choice(self.pieces) for _ in range(rng.choice([1, 1, 2, 2, 3])))
+        if r < 0.35:
+            word = word[:rng.randint(2, 4)] + rng.choice(self.words)[-rng.randint(2, 5):].lower()
+        elif r < 0.55:
+            word = "".join(rng.choice("b c d f g h j k l m n p r s t v w z br ch cl dr fl gr kl pl pr sch sh sp st str tr th".split()) + rng.choice("a e i o u y ai ea ee ie oo ou".split())
+                           for _ in range(rng.randint(1, 3))) + rng.choice(["", "n", "r", "l", "s", "t", "ck", "m", "sh", "x"])
+        if r > 0.96:
+            for plain, odd in rng.sample([("e", "é"), ("a", "ä"), ("o", "ö"), ("u", "ü"), ("n", "ñ"), ("c", "ç")], 3):
+                word = word.replace(plain, odd, 1)
         return word
 
     def task(self, rng):
         r = rng.random()
-        verb, obj = rng.choice(self.tasks)
-        if not self.test and r < 0.30:
-            obj = rng.choice(["the ", "the ", "my ", "a ", ""]) + self.some(rng, 1, 2)
-        elif not self.test and r < 0.37:
+        verb, thing = rng.choice(self.tasks)
+        if r < self.free * 0.5:
+            thing = rng.choice(["the ", "the ", "my ", "a ", "our ", ""]) + self.some(rng, 1, 2)
+        elif r < self.free * 0.8:
             return self.some(rng, 1, 4)
-        elif r < 0.47:
-            obj += rng.choice([f" for {self.person(rng)}", f" with {self.person(rng)}", " before dinner", " for the party", " after work", " again", " and {0}".format(rng.choice(self.tasks)[0])]
-                              if obj else [""])
-        return f"{verb} {obj}".strip().replace("@", self.person(rng))
+        elif rng.random() < 0.12 and thing:
+            thing += rng.choice([f" for {self.person(rng)}", f" with {self.person(rng)}", " before dinner", " for the party", " after work", " again",
+                                 " in the garage", " at the office", " from the shop"])
+        return f"{verb} {thing}".strip().replace("@", self.person(rng))
 
     def noun(self, rng):
-        if not self.test and rng.random() < 0.40:
-            return rng.choice(["the ", "the ", "my ", ""]) + self.some(rng, 1, 2)
+        if rng.random() < self.free * 0.85:
+            return rng.choice(["the ", "the ", "my ", "", "our "]) + self.some(rng, 1, 2)
         return rng.choice(self.nouns).replace("@", self.person(rng))
 
     def item(self, rng):
-        """(as the call writes it, as said): a leading some, a, an, more is not part of the item."""
-        r = rng.random()
-        item = self.some(rng, 1, 2) if not self.test and r < 0.5 else rng.choice(self.items)
-        if not item.startswith("a "):
+        """(as the call writes it, as said): a leading some, a, an, the, more is not part of the item."""
+        item = self.some(rng, 1, 2) if rng.random() < self.free else rng.choice(self.items)
+        if not item.startswith(("a ", "an ")):
             q = rng.random()
             if q < 0.35:
                 item = f"{rng.choice(QUANTITIES)} {item}"
             elif q < 0.40:
                 item = f"{item} for {self.person(rng)}"
-        bare = item
-        for article in ("some ", "an ", "a ", "more "):
-            if bare.startswith(article):
-                bare = bare[len(article):]
-                break
-        return bare, item
+        return bare(item), item
 
     def timer(self, rng):
-        return self.some(rng, 1, 1) if not self.test and rng.random() < 0.5 else rng.choice(self.names)
+        return self.some(rng, 1, 2 if rng.random() < 0.3 else 1) if rng.random() < self.free else rng.choice(self.timer_names)
+
+
+def bare(item):
+    for article in ("some ", "an ", "a ", "the ", "more "):
+        if item.startswith(article):
+            return item[len(article):]
+    return item

@@ -28,13 +28,15 @@ const MAX_TOKENS: usize = 160;
 /// Turns of the past that the model still sees: one whole exchange. It was trained on short conversations.
 const KEPT: usize = 4;
 
-/// What the scripted conversation says.
-const SCRIPT: [&str; 8] = [
+/// What the scripted conversation says; it was written before the model was trained.
+const SCRIPT: [&str; 10] = [
     "Turn on the kitchen light at 40 percent, please.",
     "And the living room too",
     "It's freezing in the bedroom",
-    "Set a timer for the pasta for nine minutes",
-    "Remind me tomorrow at half past seven to call the dentist",
+    "Set a lasagne timer for an hour and twenty minutes",
+    "How long is left on the timer?",
+    "The lasagne is done already, cancel its timer",
+    "Remind me tomorrow at half past seven in the evening to call my sister",
     "Turn off the kitchen light and add coffee to the shopping list",
     "Which lights are on?",
     "What will the weather be like tomorrow?",
