@@ -13,6 +13,8 @@ use std::sync::Arc;
 
 /// Tokens taken through the layers at once in prefill.
 const PREFILL_CHUNK: usize = 128;
+/// The same where memory is short: more than a few, so that a weight is not laid open for them alone.
+const SMALL_CHUNK: usize = 32;
 /// Positions whose logits are computed at once when every position's are wanted.
 const LOGITS_CHUNK: usize = 16;
 /// The context where neither the user nor a smaller model says otherwise.
@@ -97,11 +99,22 @@ pub struct SessionOptions {
     pub kv_type: TensorType,
     /// Threads; `None` is one a physical core.
     pub threads: Option<usize>,
+    /// Threads for one token or a few at a time, which memory keeps waiting; `None` is as many as `threads`.
+    pub decode_threads: Option<usize>,
+    /// Less memory for less speed: prompts go in parts of 32 tokens, not 128, and keys and values are not on large
+    /// pages.
+    pub low_memory: bool,
 }
 
 impl Default for SessionOptions {
     fn default() -> Self {
-        SessionOptions { context: None, kv_type: TensorType::F16, threads: None }
+        SessionOptions {
+            context: None,
+            kv_type: TensorType::F16,
+            threads: None,
+            decode_threads: None,
+            low_memory: false,
+        }
     }
 }
 
@@ -110,6 +123,7 @@ pub struct Session {
     model: Arc<Model>,
     threads: Arc<Threads>,
     kv_layout: KvLayout,
+    low_memory: bool,
     context: usize,
     tokens: Vec<u32>,
     state: State,
@@ -133,14 +147,18 @@ impl Session {
         let kv_layout =
             KvLayout::new(options.kv_type, config.head_dim).ok_or(SessionError::KvType(options.kv_type))?;
         let resources = |reason: String| SessionError::Resources { context, reason };
-        let threads = Threads::new(options.threads.unwrap_or_else(num_cpus::get_physical).max(1))
+        let threads = options.threads.unwrap_or_else(num_cpus::get_physical).max(1);
+        let threads = Threads::new(threads, options.decode_threads.unwrap_or(threads).max(1))
             .map_err(|e| resources(e.to_string()))?;
-        let state = State::new(config, kv_layout, context).map_err(|e| resources(e.to_string()))?;
+        let low_memory = options.low_memory;
+        let state =
+            State::new(config, kv_layout, context, !low_memory).map_err(|e| resources(e.to_string()))?;
         let mut scratch = Scratch::new(config);
         scratch.reserve_context(config, context);
         Ok(Session {
             threads: Arc::new(threads),
             kv_layout,
+            low_memory,
             context,
             tokens: Vec::with_capacity(context),
             state,
@@ -160,8 +178,13 @@ impl Session {
         self.context
     }
 
-    /// Threads it computes on.
+    /// Threads it computes prompts on.
     pub fn threads(&self) -> usize {
+        self.threads.pool.current_num_threads()
+    }
+
+    /// Threads it computes single tokens on.
+    pub fn decode_threads(&self) -> usize {
         self.threads.team.threads()
     }
 
@@ -181,10 +204,11 @@ impl Session {
     /// No ids, an id outside the vocabulary, or more than the context holds; the session is unchanged.
     pub fn prefill(&mut self, ids: &[u32]) -> Result<&[f32]> {
         self.check(ids)?;
-        for chunk in ids.chunks(PREFILL_CHUNK) {
+        let size = self.chunk();
+        for chunk in ids.chunks(size) {
             self.forward(chunk);
         }
-        let last = (ids.len() - 1) % PREFILL_CHUNK;
+        let last = (ids.len() - 1) % size;
         let Session { model, threads, scratch, logits, .. } = self;
         threads.run(1, |team| model.logits([last].into_iter(), scratch, logits, team));
         Ok(&self.logits)
@@ -198,7 +222,8 @@ impl Session {
         self.check(ids)?;
         let vocab_size = self.logits.len();
         let mut rows = vec![0.0; LOGITS_CHUNK.min(ids.len()) * vocab_size];
-        for (c, chunk) in ids.chunks(PREFILL_CHUNK).enumerate() {
+        let size = self.chunk();
+        for (c, chunk) in ids.chunks(size).enumerate() {
             self.forward(chunk);
             for start in (0..chunk.len()).step_by(LOGITS_CHUNK) {
                 let count = LOGITS_CHUNK.min(chunk.len() - start);
@@ -206,7 +231,7 @@ impl Session {
                 let Session { model, threads, scratch, .. } = self;
                 threads.run(count, |team| model.logits(start..start + count, scratch, rows, team));
                 for (i, row) in rows.chunks_exact(vocab_size).enumerate() {
-                    each(c * PREFILL_CHUNK + start + i, row);
+                    each(c * size + start + i, row);
                 }
                 self.logits.copy_from_slice(&rows[(count - 1) * vocab_size..]);
             }
@@ -243,9 +268,10 @@ impl Session {
         self.state.truncate(len);
         self.logits.fill(0.0);
         let first = len.saturating_sub(replay_len(self.model.config()));
+        let size = self.chunk();
         let Session { model, threads, tokens, state, scratch, logits, .. } = self;
         let mut pos = first;
-        for chunk in tokens[first..].chunks(PREFILL_CHUNK) {
+        for chunk in tokens[first..].chunks(size) {
             let segment = Segment { ids: chunk, first: pos, state: &mut *state, replay: true };
             threads.run(chunk.len(), |team| model.forward(&mut [segment], scratch, team));
             pos += chunk.len();
@@ -270,7 +296,7 @@ impl Session {
     /// Too little memory.
     pub fn fork(&self) -> Result<Session> {
         let config = self.model.config();
-        let mut state = State::new(config, self.kv_layout, self.context)
+        let mut state = State::new(config, self.kv_layout, self.context, !self.low_memory)
             .map_err(|e| SessionError::Resources { context: self.context, reason: e.to_string() })?;
         state.copy_from(&self.state);
         let mut scratch = Scratch::new(config);
@@ -281,6 +307,7 @@ impl Session {
             model: self.model.clone(),
             threads: self.threads.clone(),
             kv_layout: self.kv_layout,
+            low_memory: self.low_memory,
             context: self.context,
             tokens,
             state,
@@ -304,6 +331,11 @@ impl Session {
     /// larger context. The session is unchanged.
     pub fn load(&mut self, path: &std::path::Path) -> Result<()> {
         save::load(self, path)
+    }
+
+    /// Tokens taken at once.
+    fn chunk(&self) -> usize {
+        if self.low_memory { SMALL_CHUNK } else { PREFILL_CHUNK }
     }
 
     fn forward(&mut self, ids: &[u32]) {
@@ -340,10 +372,10 @@ struct Threads {
 }
 
 impl Threads {
-    fn new(threads: usize) -> Result<Threads, Box<dyn std::error::Error>> {
+    fn new(pool: usize, team: usize) -> Result<Threads, Box<dyn std::error::Error>> {
         let name = |i| format!("brooklet-{i}");
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).thread_name(name).build()?;
-        Ok(Threads { pool, team: Team::new(threads)? })
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(pool).thread_name(name).build()?;
+        Ok(Threads { pool, team: Team::new(team)? })
     }
 
     /// Runs a pass over `n` tokens.

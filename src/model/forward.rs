@@ -58,6 +58,9 @@ impl Scratch {
 
     /// Makes room for `n` tokens at once, if there is not already.
     fn reserve(&mut self, config: &Config, n: usize, threads: usize) {
+        if self.operand.panels.len() < threads {
+            self.operand.panels.resize_with(threads, Mutex::default);
+        }
         if n <= self.tokens {
             return;
         }
@@ -80,7 +83,6 @@ impl Scratch {
         }
         self.operand.q8 = Q8Buffer::with_capacity((n * hidden.max(q).max(ffn)).next_multiple_of(32));
         self.operand.q8.reserve_lone(hidden.max(q).max(ffn));
-        self.operand.panels.resize_with(threads, Mutex::default);
         self.tokens = n;
     }
 }
@@ -107,7 +109,7 @@ impl Model {
         let hidden = config.hidden_size;
         let n = segments.iter().map(|s| s.ids.len()).sum();
         let workers = Workers::for_tokens(n, team);
-        scratch.reserve(config, n, team.threads());
+        scratch.reserve(config, n, workers.threads());
         scratch.rope.prepare(segments.iter().flat_map(|s| s.first..s.first + s.ids.len()));
         self.embed(segments.iter().flat_map(|s| s.ids), &mut scratch.x[..n * hidden]);
         for (l, layer) in self.weights.layers.iter().enumerate() {

@@ -27,12 +27,14 @@ impl KvLayer {
             .iter()
             .try_fold(context.div_ceil(PIECE), |bytes, n| bytes.checked_mul(*n))
             .ok_or(std::io::ErrorKind::OutOfMemory)?;
-        let memory = MmapMut::map_anon(bytes)?;
-        // Reading a long context touches every page of it for every token: large pages save page table walks.
-        // A system without them says so, and has lost nothing.
+        Ok(KvLayer { layout, num_kv_heads, len: 0, memory: MmapMut::map_anon(bytes)? })
+    }
+
+    /// Asks for large pages. Reading a long context touches every page of it for every token: large ones save page
+    /// table walks. A system without them says so, and has lost nothing.
+    pub fn want_large_pages(&self) {
         #[cfg(target_os = "linux")]
-        let _ = memory.advise(memmap2::Advice::HugePage);
-        Ok(KvLayer { layout, num_kv_heads, len: 0, memory })
+        let _ = self.memory.advise(memmap2::Advice::HugePage);
     }
 
     /// How the blocks are laid out.

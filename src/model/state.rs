@@ -18,8 +18,13 @@ pub struct State {
 
 impl State {
     /// An empty state with room for `context` positions. The room is address space: the system gives
-    /// memory as positions are written.
-    pub fn new(config: &Config, layout: KvLayout, context: usize) -> std::io::Result<State> {
+    /// memory as positions are written, on large pages if that is wanted: faster, but more than is used at first.
+    pub fn new(
+        config: &Config,
+        layout: KvLayout,
+        context: usize,
+        large_pages: bool,
+    ) -> std::io::Result<State> {
         let mut layers = Vec::with_capacity(config.layers.len());
         for kind in &config.layers {
             layers.push(match *kind {
@@ -27,7 +32,11 @@ impl State {
                     LayerState::ShortConv(vec![0.0; (config.conv_kernel - 1) * config.hidden_size])
                 }
                 LayerKind::Attention { num_kv_heads } => {
-                    LayerState::Attention(KvLayer::new(layout, num_kv_heads, context)?)
+                    let kv = KvLayer::new(layout, num_kv_heads, context)?;
+                    if large_pages {
+                        kv.want_large_pages();
+                    }
+                    LayerState::Attention(kv)
                 }
             });
         }

@@ -32,6 +32,14 @@ impl<'a> Workers<'a> {
         if Workers::team_takes(n) { Workers::Team(team) } else { Workers::Pool }
     }
 
+    /// How many there are.
+    pub fn threads(self) -> usize {
+        match self {
+            Workers::Team(team) => team.threads(),
+            Workers::Pool => rayon::current_num_threads(),
+        }
+    }
+
     /// Runs `task` for every item, the first ones first, with what `init` made for a few of them.
     pub fn each<T: Send, S>(
         self,
@@ -73,12 +81,9 @@ impl<'a> Workers<'a> {
 
     /// Weight rows a tile, of `rows` in all.
     pub fn tile_rows(self, rows: usize) -> usize {
-        let pieces = match self {
-            // The team's threads take many tiles at once while there are many.
-            Workers::Team(team) => 16 * team.threads(),
-            Workers::Pool => 4 * rayon::current_num_threads(),
-        };
-        rows.div_ceil(pieces).next_multiple_of(ROW_GROUP).min(TILE_ROWS)
+        // The team's threads take several tiles at a time while there are many.
+        let a_thread = if matches!(self, Workers::Team(_)) { 16 } else { 4 };
+        rows.div_ceil(a_thread * self.threads()).next_multiple_of(ROW_GROUP).min(TILE_ROWS)
     }
 }
 

@@ -69,7 +69,7 @@ pub fn load(session: &mut Session, path: &Path) -> Result<()> {
     }
 
     let config = session.model.config();
-    let mut state = State::new(config, session.kv_layout, session.context)
+    let mut state = State::new(config, session.kv_layout, session.context, !session.low_memory)
         .map_err(|e| SessionError::Resources { context: session.context, reason: e.to_string() })?;
     let mut tokens = vec![0u32; n];
     let mut logits = vec![0f32; config.vocab_size];

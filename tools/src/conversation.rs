@@ -1,5 +1,6 @@
 //! Conversations as the command line takes them: a prompt, a system text, tools, earlier messages.
 
+use crate::files::write_whole;
 use crate::hint::HintExt;
 use crate::terminal::note;
 use anyhow::{Context, Result, bail, ensure};
@@ -131,15 +132,7 @@ pub fn read_messages(path: &Path) -> Result<Vec<Message>> {
 
 /// Writes a conversation's turns as [`read_messages`] takes them; the file changes only as a whole.
 pub fn write_messages(path: &Path, messages: &[Message]) -> Result<()> {
-    let directory = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let write = || -> Result<()> {
-        let mut file = tempfile::NamedTempFile::new_in(directory)?;
-        serde_json::to_writer_pretty(&mut file, messages)?;
-        io::Write::write_all(&mut file, b"\n")?;
-        file.persist(path)?;
-        Ok(())
-    };
-    write().with_context(|| format!("cannot write {}", path.display()))
+    write_whole(path, (serde_json::to_string_pretty(messages)? + "\n").as_bytes())
 }
 
 fn read_tools(path: &Path) -> Result<serde_json::Value> {

@@ -26,9 +26,29 @@ pub struct ModelArgs {
     /// Seed of the random numbers: the same seed gives the same output [default: random]
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
+    /// What it may take.
+    #[command(flatten)]
+    pub memory: MemoryArgs,
+}
+
+/// Options that trade speed or exactness for memory.
+#[derive(Clone, Copy, Debug, Default, clap::Args)]
+pub struct MemoryArgs {
     /// Storage of attention keys and values: f16, f32 (exact, twice the memory) or q8_0 (half the memory)
-    #[arg(long, value_name = "TYPE", default_value = "f16", hide_possible_values = true)]
-    pub kv_type: KvType,
+    /// [default: f16, with --low-memory q8_0]
+    #[arg(long, value_name = "TYPE", hide_possible_values = true)]
+    pub kv_type: Option<KvType>,
+    /// Take less memory and more time: keys and values in 8 bits, prompts in small parts
+    #[arg(long)]
+    pub low_memory: bool,
+}
+
+impl MemoryArgs {
+    /// How keys and values are stored.
+    pub fn kv_type(self) -> TensorType {
+        let default = if self.low_memory { KvType::Q8_0 } else { KvType::F16 };
+        self.kv_type.unwrap_or(default).into()
+    }
 }
 
 /// Storage of the KV cache.
@@ -88,10 +108,14 @@ impl ModelArgs {
     /// # Errors
     /// The context asked for is larger than the one the model was made for.
     pub fn session(&self, model: &Arc<Model>) -> Result<Session> {
-        // A session computes prompts and answers on the same threads. Too few cost a prompt more than too many
-        // cost an answer.
-        let threads = self.threads.or_else(|| Some(stored()?.prefill));
-        let options = SessionOptions { context: self.ctx, kv_type: self.kv_type.into(), threads };
+        let stored = if self.threads.is_none() { stored() } else { None };
+        let options = SessionOptions {
+            context: self.ctx,
+            kv_type: self.memory.kv_type(),
+            threads: self.threads.or(stored.map(|t| t.prefill)),
+            decode_threads: stored.map(|t| t.decode),
+            low_memory: self.memory.low_memory,
+        };
         Ok(Session::new(model.clone(), options)?)
     }
 
@@ -265,8 +289,8 @@ mod tests {
 
     #[test]
     fn random_seeds_differ_and_are_short() {
-        let args =
-            |seed| ModelArgs { model: PathBuf::new(), threads: None, ctx: None, seed, kv_type: KvType::F16 };
+        let memory = MemoryArgs::default();
+        let args = |seed| ModelArgs { model: PathBuf::new(), threads: None, ctx: None, seed, memory };
         assert_eq!(args(Some(u64::MAX)).seed(), u64::MAX);
         assert!(args(None).seed() <= u64::from(u32::MAX));
         assert_ne!(args(None).seed(), args(None).seed());

@@ -1,13 +1,12 @@
 //! How many threads are best on this machine, as `brooklet bench --tune` found out and stored.
 
+use crate::files::write_whole;
 use crate::model_args::parse_threads;
 use crate::state::state_directory;
 use anyhow::{Context, Result};
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
-use tempfile::NamedTempFile;
 
 /// The best numbers of threads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -43,13 +42,7 @@ pub fn store(best: Threads) -> Result<PathBuf> {
     let mut stored = read(&path);
     stored.insert(machine(), best);
     let text = serde_json::to_string_pretty(&stored)? + "\n";
-    let write = || -> std::io::Result<()> {
-        let mut file = NamedTempFile::new_in(&directory)?;
-        file.write_all(text.as_bytes())?;
-        file.persist(&path)?;
-        Ok(())
-    };
-    write().with_context(|| format!("cannot write {}", path.display()))?;
+    write_whole(&path, text.as_bytes())?;
     Ok(path)
 }
 

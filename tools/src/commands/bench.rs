@@ -17,7 +17,8 @@ use self::own::Own;
 use self::peer::Peer;
 use self::report::{Measured, Speeds, Subject, Taken};
 use self::test::{Test, combinations};
-use crate::model_args::{KvType, open_model, parse_positive, parse_threads};
+use crate::files::write_whole;
+use crate::model_args::{MemoryArgs, open_model, parse_positive, parse_threads};
 use crate::terminal::print_json;
 use crate::threads::stored;
 use crate::ui::step_bar;
@@ -71,9 +72,8 @@ pub struct Args {
     /// Seed of the random tokens
     #[arg(long, value_name = "N", default_value = "0")]
     seed: u64,
-    /// Storage of attention keys and values: f16, f32 (exact, twice the memory) or q8_0 (half the memory)
-    #[arg(long, value_name = "TYPE", default_value = "f16", hide_possible_values = true)]
-    kv_type: KvType,
+    #[command(flatten)]
+    memory: MemoryArgs,
     /// Measure llama.cpp in turn with brooklet: the path of its llama-bench (for several sequences at once,
     /// llama-batched-bench beside it)
     #[arg(long, value_name = "PROGRAM")]
@@ -96,7 +96,7 @@ pub struct Args {
 pub fn run(args: Args) -> Result<()> {
     let model = open_model(&args.model)?;
     if args.tune {
-        return tune::tune(&model, args.kv_type.into(), args.repetitions, args.seed, args.json);
+        return tune::tune(&model, args.memory.kv_type(), args.repetitions, args.seed, args.json);
     }
     let tests = combinations(&args.n_prompt, &args.n_gen, &args.n_depth, &args.parallel, &thread_counts(&args));
     // A test that does not fit its context is an error before minutes of measuring, not after.
@@ -124,8 +124,7 @@ pub fn run(args: Args) -> Result<()> {
     }
     bar.finish_and_clear();
     if let Some(path) = &args.plot {
-        std::fs::write(path, plot::chart(&all))
-            .with_context(|| format!("cannot write {}", path.display()))?;
+        write_whole(path, plot::chart(&all).as_bytes())?;
     }
     if args.json {
         return print_json(&all);
@@ -153,7 +152,7 @@ struct Bench<'a> {
 
 impl<'a> Bench<'a> {
     fn new(args: &'a Args, model: Arc<Model>) -> Result<Bench<'a>> {
-        let kv = args.kv_type.into();
+        let kv = args.memory.kv_type();
         Ok(Bench {
             args,
             subject: Subject::of(&model, &args.model, kv),
@@ -166,8 +165,10 @@ impl<'a> Bench<'a> {
     fn options(&self, test: &Test) -> SessionOptions {
         SessionOptions {
             context: Some(self.args.ctx.unwrap_or_else(|| test.context())),
-            kv_type: self.args.kv_type.into(),
+            kv_type: self.args.memory.kv_type(),
             threads: test.n_threads,
+            decode_threads: None,
+            low_memory: self.args.memory.low_memory,
         }
     }
 
@@ -223,7 +224,10 @@ impl<'a> Bench<'a> {
         let program = std::env::current_exe().context("cannot find this program to start it again")?;
         let mut command = Command::new(program);
         command.args(["bench", "--json", "--no-limits", "-r", "1", "-m"]).arg(&self.args.model);
-        command.args(["--kv-type", &test::kv_name(self.args.kv_type.into())]);
+        command.args(["--kv-type", &test::kv_name(self.args.memory.kv_type())]);
+        if self.args.memory.low_memory {
+            command.arg("--low-memory");
+        }
         let numbers = [
             ("-p", test.n_prompt),
             ("-n", test.n_gen),

@@ -13,7 +13,7 @@ use std::io::{self, Write};
                   Examples:\n  brooklet template -m model.gguf -p \"Hello\" --system \"Be brief.\"\n  \
                   brooklet template -m model.gguf --messages talk.json --tools tools.json --json")]
 #[command(mut_arg("threads", |a| a.hide(true)), mut_arg("ctx", |a| a.hide(true)))]
-#[command(mut_arg("seed", |a| a.hide(true)), mut_arg("kv_type", |a| a.hide(true)))]
+#[command(mut_arg("seed", |a| a.hide(true)), mut_arg("kv_type", |a| a.hide(true)), mut_arg("low_memory", |a| a.hide(true)))]
 pub struct Args {
     #[command(flatten)]
     model: ModelArgs,

@@ -15,7 +15,7 @@ use brooklet::tokenizer::Special;
                   brooklet tokenize -m model.gguf --no-bos < notes.txt"
 )]
 #[command(mut_arg("threads", |a| a.hide(true)), mut_arg("ctx", |a| a.hide(true)))]
-#[command(mut_arg("seed", |a| a.hide(true)), mut_arg("kv_type", |a| a.hide(true)))]
+#[command(mut_arg("seed", |a| a.hide(true)), mut_arg("kv_type", |a| a.hide(true)), mut_arg("low_memory", |a| a.hide(true)))]
 pub struct Args {
     #[command(flatten)]
     model: ModelArgs,
