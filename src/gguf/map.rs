@@ -4,7 +4,7 @@ use crate::{Error, Result};
 use memmap2::Mmap;
 use std::fs::File;
 use std::io;
-use std::ops::Deref;
+use std::ops::{Deref, Range};
 use std::path::Path;
 
 /// A whole file, read-only.
@@ -31,6 +31,22 @@ impl Bytes {
         //   are plain numbers, valid in every bit pattern.
         let map = unsafe { Mmap::map(&file) }.map_err(Error::io("map", path))?;
         Ok(Bytes::Mapped(map))
+    }
+
+    /// Reads a range ahead of its use, and returns when it is there or, where the system cannot say so, is asked for.
+    pub(super) fn read_ahead(&self, range: Range<usize>) {
+        #[cfg(unix)]
+        if let Bytes::Mapped(map) = self {
+            use memmap2::Advice;
+            // An advice that is not taken costs time later, nothing else.
+            #[cfg(target_os = "linux")]
+            if map.advise_range(Advice::PopulateRead, range.start, range.len()).is_ok() {
+                return;
+            }
+            let _ = map.advise_range(Advice::WillNeed, range.start, range.len());
+        }
+        #[cfg(not(unix))]
+        let _ = range;
     }
 }
 

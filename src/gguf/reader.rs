@@ -146,6 +146,11 @@ impl Gguf {
     pub fn data(&self, info: &TensorInfo) -> &[u8] {
         &self.bytes[info.offset..][..info.len]
     }
+
+    /// Has a tensor's bytes read ahead of their use, and waits for that where the system allows it.
+    pub(crate) fn read_ahead(&self, info: &TensorInfo) {
+        self.bytes.read_ahead(info.offset..info.offset + info.len);
+    }
 }
 
 /// Everything that was learnt from a file's header, none of it borrowed.

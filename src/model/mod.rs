@@ -22,6 +22,7 @@ pub(crate) use workers::Workers;
 use crate::{Gguf, Result};
 use brooklet_kernels::Kernels;
 use std::path::Path;
+use std::sync::Arc;
 use weights::Weights;
 
 /// An LFM2 model over a mapped file. Immutable; share it in an `Arc`.
@@ -58,6 +59,24 @@ impl Model {
         let config = Config::from_gguf(&gguf)?;
         let weights = Weights::bind(&gguf, &config)?;
         Ok(Model { gguf, config, weights, kernels })
+    }
+
+    /// Starts to read the weights in the order of their use, beside the caller: a file on disk then streams in while
+    /// the session is set up and computes, and the pages of one that is in memory are there when they are wanted.
+    /// Where memory is shorter than the file, leave it: pages would be read to be dropped.
+    pub fn read_ahead(self: &Arc<Self>) {
+        let model = self.clone();
+        let read = move || {
+            let (head, layers): (Vec<_>, Vec<_>) =
+                tensors::specs(&model.config).into_iter().partition(|spec| !spec.gguf.starts_with("blk."));
+            for spec in layers.iter().chain(&head) {
+                if let Some(tensor) = model.gguf.tensor(&spec.gguf) {
+                    model.gguf.read_ahead(tensor.info);
+                }
+            }
+        };
+        // Without a thread for it, pages are read when they are touched.
+        let _ = std::thread::Builder::new().name("brooklet-read".into()).spawn(read);
     }
 
     /// The file.

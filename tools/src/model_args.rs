@@ -38,7 +38,7 @@ pub struct MemoryArgs {
     /// [default: f16, with --low-memory q8_0]
     #[arg(long, value_name = "TYPE", hide_possible_values = true)]
     pub kv_type: Option<KvType>,
-    /// Take less memory and more time: keys and values in 8 bits, prompts in small parts
+    /// Take less memory and more time: keys and values in 8 bits, prompts in small parts, weights read when used
     #[arg(long)]
     pub low_memory: bool,
 }
@@ -100,7 +100,11 @@ impl ModelArgs {
 
     /// Opens and checks the model.
     pub fn open(&self) -> Result<Arc<Model>> {
-        open_model(&self.model)
+        let model = open_model(&self.model)?;
+        if !self.memory.low_memory {
+            model.read_ahead();
+        }
+        Ok(model)
     }
 
     /// An empty session.
