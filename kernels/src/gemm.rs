@@ -26,10 +26,6 @@ const MAX_TOKENS: usize = 8;
 pub(crate) struct Vector(pub [u8; 32]);
 
 impl Vector {
-    pub(crate) fn floats_mut(&mut self) -> &mut [f32; 8] {
-        bytemuck::cast_mut(self)
-    }
-
     pub(crate) fn floats_of(vectors: &mut [Vector]) -> &mut [f32] {
         bytemuck::cast_slice_mut(vectors)
     }

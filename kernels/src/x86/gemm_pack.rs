@@ -8,9 +8,8 @@ use std::arch::x86_64::*;
 use super::avx2::{load_bf16, load_f16, load_f32_bytes};
 use super::avx2_dot::{bit, fifth_bits, four_bits, load, load_128, nibbles, shifted, two_bits};
 use super::gemm::{PAIRS, QUADS, store, store_ps};
-use crate::format::block::get_f16;
+use super::gemv::{affine_scales, f16_8, q3_scales};
 use crate::format::iq4_nl::LEVELS;
-use crate::format::{q3_k, q4_k};
 use crate::gemm::Vector;
 
 /// Rows of a group of the integer kernels.
@@ -39,41 +38,36 @@ pub(super) fn q5_1(w: &[&[u8]], panel: &mut [Vector]) {
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(super) fn q2_k(w: &[&[u8]], panel: &mut [Vector]) {
     let unpack = |b: &[u8; 84]| {
-        let (d, dmin) = (get_f16(b, 80), get_f16(b, 82));
-        scales(|i| d * f32::from(b[i] & 15), |i| -dmin * f32::from(b[i] >> 4))
+        let both = load_128(b, 0);
+        let nibble = _mm_set1_epi8(15);
+        let mins = sixteen(_mm_and_si128(_mm_srli_epi16(both, 4), nibble), f16_8(b, 82));
+        let offsets = mins.map(|m| _mm256_xor_ps(m, _mm256_set1_ps(-0.0)));
+        [sixteen(_mm_and_si128(both, nibble), f16_8(b, 80)), offsets]
     };
-    pack_256::<84, 16>(w, panel, unpack, |b, j| two_bits(b, 16, j))
+    pack_256::<84, 2>(w, panel, unpack, |b, j| two_bits(b, 16, j))
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(super) fn q3_k(w: &[&[u8]], panel: &mut [Vector]) {
-    let unpack = |b: &[u8; 110]| {
-        let (d, s) = (get_f16(b, 108), q3_k::unpack_scales(&b[96..108]));
-        let scale = |i: usize| d * f32::from(s[i]);
-        scales(scale, |i| -4.0 * scale(i))
-    };
-    pack_256::<110, 16>(w, panel, unpack, |b, j| _mm256_or_si256(two_bits(b, 32, j), bit(load(b, 0), j, 4)))
+    let unpack = |b: &[u8; 110]| centred(sixteen(q3_scales(b), f16_8(b, 108)), 4.0);
+    pack_256::<110, 2>(w, panel, unpack, |b, j| _mm256_or_si256(two_bits(b, 32, j), bit(load(b, 0), j, 4)))
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(super) fn q4_k(w: &[&[u8]], panel: &mut [Vector]) {
-    pack_256::<144, 8>(w, panel, affine, |b, j| four_bits(b, 16, j))
+    pack_256::<144, 1>(w, panel, |b| affine(b), |b, j| four_bits(b, 16, j))
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(super) fn q5_k(w: &[&[u8]], panel: &mut [Vector]) {
     let q = |b: &[u8; 176], j| _mm256_or_si256(four_bits(b, 48, j), bit(load(b, 16), j, 16));
-    pack_256::<176, 8>(w, panel, affine, q)
+    pack_256::<176, 1>(w, panel, |b| affine(b), q)
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(super) fn q6_k(w: &[&[u8]], panel: &mut [Vector]) {
-    let unpack = |b: &[u8; 210]| {
-        let d = get_f16(b, 208);
-        let scale = |i: usize| d * f32::from(b[192 + i] as i8);
-        scales(scale, |i| -32.0 * scale(i))
-    };
-    pack_256::<210, 16>(w, panel, unpack, |b, j| six_bits(b, j))
+    let unpack = |b: &[u8; 210]| centred(sixteen(load_128(b, 192), f16_8(b, 208)), 32.0);
+    pack_256::<210, 2>(w, panel, unpack, |b, j| six_bits(b, j))
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
@@ -164,44 +158,57 @@ fn scale<const BYTES: usize>(
     store_ps(&mut step[QUADS + 1], offset);
 }
 
-/// Of each group of a 256-element block, what its integers and what its sum of activations are multiplied by.
-type Scales<const GROUPS: usize> = [[f32; GROUPS]; 2];
+/// Of the groups of a 256-element block (eight or, in two vectors, sixteen), what integers and what sums of activations
+/// are multiplied by.
+type Scales<const SUBS: usize> = [[__m256; SUBS]; 2];
 
-fn scales<const GROUPS: usize>(
-    scale: impl Fn(usize) -> f32,
-    offset: impl Fn(usize) -> f32,
-) -> Scales<GROUPS> {
-    [std::array::from_fn(scale), std::array::from_fn(offset)]
+/// Sixteen scales in units of `d`.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn sixteen(scales: __m128i, d: __m256) -> [__m256; 2] {
+    [scales, _mm_unpackhi_epi64(scales, scales)]
+        .map(|s| _mm256_mul_ps(d, _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(s))))
+}
+
+/// Of integers that stand for themselves less `middle`.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn centred(scales: [__m256; 2], middle: f32) -> Scales<2> {
+    [scales, scales.map(|s| _mm256_mul_ps(s, _mm256_set1_ps(-middle)))]
 }
 
 /// Those of a block that starts as Q4_K's and Q5_K's do.
-fn affine<const BYTES: usize>(b: &[u8; BYTES]) -> Scales<8> {
-    let (d, dmin) = (get_f16(b, 0), get_f16(b, 2));
-    let (s, m) = q4_k::unpack_scales(&b[4..16]);
-    scales(|i| d * f32::from(s[i]), |i| -dmin * f32::from(m[i]))
+#[inline]
+#[target_feature(enable = "avx2,f16c")]
+fn affine<const BYTES: usize>(b: &[u8; BYTES]) -> Scales<1> {
+    let (scales, mins) = affine_scales(b);
+    [[scales], [_mm256_xor_ps(mins, _mm256_set1_ps(-0.0))]]
 }
 
-/// 256-element blocks: `q(b, j)` is the integers of the `j`th 32.
+/// 256-element blocks with `8 · SUBS` groups: `q(b, j)` is the integers of the `j`th 32.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-fn pack_256<const BYTES: usize, const GROUPS: usize>(
+fn pack_256<const BYTES: usize, const SUBS: usize>(
     w: &[&[u8]],
     panel: &mut [Vector],
-    unpack: impl Fn(&[u8; BYTES]) -> Scales<GROUPS>,
+    unpack: impl Fn(&[u8; BYTES]) -> Scales<SUBS>,
     q: impl Fn(&[u8; BYTES], usize) -> __m256i,
 ) {
-    // Groups of a step: 1 or 2.
-    let subs = GROUPS / 8;
     let rows: [_; ROWS] = std::array::from_fn(|r| w[r].as_chunks::<BYTES>().0);
-    for (i, steps) in panel.chunks_exact_mut(8 * (QUADS + 2 * subs)).enumerate() {
+    let step = QUADS + 2 * SUBS;
+    for (i, steps) in panel.chunks_exact_mut(8 * step).enumerate() {
         let blocks = rows.map(|w| &w[i]);
-        let unpacked = blocks.map(&unpack);
-        for (j, step) in steps.chunks_exact_mut(QUADS + 2 * subs).enumerate() {
+        for (j, step) in steps.chunks_exact_mut(step).enumerate() {
             interleave(blocks.map(|b| q(b, j)), &mut step[..QUADS]);
-            for sub in 0..subs {
-                for part in 0..2 {
-                    let of_rows = unpacked.map(|u| u[part][j * subs + sub]);
-                    *step[QUADS + part * subs + sub].floats_mut() = of_rows;
+        }
+        let unpacked = blocks.map(&unpack);
+        for part in 0..2 {
+            for half in 0..SUBS {
+                let mut groups = [Vector([0; 32]); 8];
+                interleave(unpacked.map(|u| _mm256_castps_si256(u[part][half])), &mut groups);
+                for (g, group) in groups.into_iter().enumerate() {
+                    let (j, sub) = ((8 * half + g) / SUBS, g % SUBS);
+                    steps[j * step + QUADS + part * SUBS + sub] = group;
                 }
             }
         }

@@ -157,14 +157,7 @@ pub(super) fn q6_k(w: &[u8], x: &[Q8x256], out: &mut [f32]) {
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(super) fn q3_k(w: &[u8], x: &[Q8x256], out: &mut [f32]) {
     rows::<110>(w, x, out, -4.0, |w, x, sums| {
-        // The packing is that of `q3_k::unpack_scales`, here four scales a lane of 32 bits.
-        let packed = load_128(w, 94);
-        let low =
-            _mm_srlv_epi32(_mm_shuffle_epi8(packed, q3_order([2, 6, 2, 6])), _mm_setr_epi32(0, 0, 4, 4));
-        let high = _mm_srlv_epi32(_mm_shuffle_epi8(packed, q3_order([10; 4])), _mm_setr_epi32(0, 2, 4, 6));
-        let (low, high) = (_mm_and_si128(low, _mm_set1_epi8(15)), _mm_and_si128(high, _mm_set1_epi8(3)));
-        let scales = _mm_or_si128(low, _mm_slli_epi16(high, 4));
-        let scales = _mm_sub_epi8(scales, _mm_set1_epi8(32));
+        let scales = q3_scales(w);
         let third = load(w, 0);
         add_sixteens(sums, f16_8(w, 108), scales, x, |i| {
             _mm256_or_si256(two_bits(w, 32, i), bit(third, i, 4))
@@ -247,6 +240,15 @@ fn add_halves(sums: &mut Sums, d: __m256, scales: __m128i, x: &Q8x256, q: impl F
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
 fn affine(w: &[u8], x: &Q8x256, sums: &mut Sums) -> __m256 {
+    let (scales, mins) = affine_scales(w);
+    sums.offset = _mm256_fmadd_ps(mins, load_f32(&x.offset), sums.offset);
+    scales
+}
+
+/// Scales and minima of the eight blocks of 32 of a block that begins as Q4_K's and Q5_K's do.
+#[inline]
+#[target_feature(enable = "avx2,f16c")]
+pub(super) fn affine_scales(w: &[u8]) -> (__m256, __m256) {
     // The packing is that of `q4_k::unpack_scales`, here eight bytes at a time: first the scales of blocks 0 to 3 and
     // their minima, then those of blocks 4 to 7.
     let word = |at: usize| u64::from(u32::from_le_bytes([w[at], w[at + 1], w[at + 2], w[at + 3]]));
@@ -257,8 +259,20 @@ fn affine(w: &[u8], x: &Q8x256, sums: &mut Sums) -> __m256 {
     let all = _mm_shuffle_epi32(all, 0b11_01_10_00);
     let floats = |v| _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(v));
     let mins = _mm256_mul_ps(f16_8(w, 2), floats(_mm_unpackhi_epi64(all, all)));
-    sums.offset = _mm256_fmadd_ps(mins, load_f32(&x.offset), sums.offset);
-    _mm256_mul_ps(f16_8(w, 0), floats(all))
+    (_mm256_mul_ps(f16_8(w, 0), floats(all)), mins)
+}
+
+/// The sixteen scales of a Q3_K block, less what they are stored with.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) fn q3_scales(w: &[u8]) -> __m128i {
+    // The packing is that of `q3_k::unpack_scales`, here four scales a lane of 32 bits.
+    let packed = load_128(w, 94);
+    let low = _mm_srlv_epi32(_mm_shuffle_epi8(packed, q3_order([2, 6, 2, 6])), _mm_setr_epi32(0, 0, 4, 4));
+    let high = _mm_srlv_epi32(_mm_shuffle_epi8(packed, q3_order([10; 4])), _mm_setr_epi32(0, 2, 4, 6));
+    let (low, high) = (_mm_and_si128(low, _mm_set1_epi8(15)), _mm_and_si128(high, _mm_set1_epi8(3)));
+    let scales = _mm_or_si128(low, _mm_slli_epi16(high, 4));
+    _mm_sub_epi8(scales, _mm_set1_epi8(32))
 }
 
 #[inline]
@@ -300,7 +314,7 @@ fn f16s<const SIZE: usize>(w: &[u8], at: usize) -> __m256 {
 /// The f16 at `at`, eight times.
 #[inline]
 #[target_feature(enable = "avx2,f16c")]
-fn f16_8(w: &[u8], at: usize) -> __m256 {
+pub(super) fn f16_8(w: &[u8], at: usize) -> __m256 {
     _mm256_cvtph_ps(_mm_set1_epi16(i16::from_le_bytes([w[at], w[at + 1]])))
 }
 
