@@ -203,8 +203,8 @@ impl Gemm {
         );
         let row_bytes = w.len() / n_rows;
         let groups = n_rows.div_ceil(self.rows);
-        // The input of all of K is read again for every block of rows: a small one is in the L2 cache for single groups
-        // of rows, which leave the weights in the order of the file; a large one had better be read seldom.
+        // The input of all of K is read again for every block of rows: one that fits the L2 cache for single groups of
+        // rows, which leave the weights in the order of the file; a larger one had better be read seldom.
         let block = if size_of_val(self.input(x)) <= INPUT_BYTES { 1 } else { groups };
         for first in (0..groups).step_by(block) {
             let rows = first * self.rows..n_rows.min((first + block) * self.rows);
@@ -229,15 +229,15 @@ impl Gemm {
             let bytes = [chunk.start, chunk.start + chunk.len].map(|k| k / ty.block_len() * ty.block_bytes());
             for (g, panel) in panel.chunks_exact_mut(panel_len).enumerate() {
                 // Rows beyond the last repeat it; their results are dropped.
-                let rows: [&[u8]; MAX_ROWS] = std::array::from_fn(|r| {
-                    let row = (of.start + g * self.rows + r).min(of.end - 1) * row_bytes;
-                    &w[row + bytes[0]..row + bytes[1]]
-                });
-                for row in &rows[..self.rows] {
+                let mut rows: [&[u8]; MAX_ROWS] = [&[]; MAX_ROWS];
+                let rows = &mut rows[..self.rows];
+                for (r, row) in rows.iter_mut().enumerate() {
+                    let start = (of.start + g * self.rows + r).min(of.end - 1) * row_bytes;
+                    *row = &w[start + bytes[0]..start + bytes[1]];
                     fetch(row.as_ptr().wrapping_add(self.rows * row_bytes), row.len());
                 }
                 // SAFETY: the set is there only if the processor has its instructions.
-                unsafe { (self.pack)(&rows[..self.rows], panel) };
+                unsafe { (self.pack)(rows, panel) };
             }
             let (whole_panel, rest_panel) = panel.split_at(whole * panel_len);
             let add = chunk.start > 0;

@@ -8,7 +8,7 @@ use std::arch::x86_64::*;
 use super::avx2::{load_bf16, load_f16, load_f32_bytes};
 use super::avx2_dot::{bit, fifth_bits, four_bits, load, load_128, nibbles, shifted, two_bits};
 use super::gemm::{PAIRS, QUADS, store, store_ps};
-use super::gemv::{affine_scales, f16_8, q3_scales};
+use super::gemv::{affine_scales, f16_8, q3_scales, two_bits_at_4};
 use crate::format::iq4_nl::LEVELS;
 use crate::gemm::Vector;
 
@@ -44,30 +44,62 @@ pub(super) fn q2_k(w: &[&[u8]], panel: &mut [Vector]) {
         let offsets = mins.map(|m| _mm256_xor_ps(m, _mm256_set1_ps(-0.0)));
         [sixteen(_mm_and_si128(both, nibble), f16_8(b, 80)), offsets]
     };
-    pack_256::<84, 2>(w, panel, unpack, |b, j| two_bits(b, 16, j))
+    pack_256::<84, 2>(w, panel, unpack, |b, steps| step_by_step(b, steps, |b, j| two_bits(b, 16, j)))
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(super) fn q3_k(w: &[&[u8]], panel: &mut [Vector]) {
     let unpack = |b: &[u8; 110]| centred(sixteen(q3_scales(b), f16_8(b, 108)), 4.0);
-    pack_256::<110, 2>(w, panel, unpack, |b, j| _mm256_or_si256(two_bits(b, 32, j), bit(load(b, 0), j, 4)))
+    let q = |b: &[u8; 110], j| _mm256_or_si256(two_bits(b, 32, j), bit(load(b, 0), j, 4));
+    pack_256::<110, 2>(w, panel, unpack, |b, steps| step_by_step(b, steps, q))
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(super) fn q4_k(w: &[&[u8]], panel: &mut [Vector]) {
-    pack_256::<144, 1>(w, panel, |b| affine(b), |b, j| four_bits(b, 16, j))
+    pack_256::<144, 1>(
+        w,
+        panel,
+        |b| affine(b),
+        |b, steps| {
+            // Steps 2 i and 2 i + 1 are the low and the high nibbles of the same bytes.
+            for (i, steps) in steps.chunks_exact_mut(2 * steps.len() / 8).enumerate() {
+                let (even, odd) = steps.split_at_mut(steps.len() / 2);
+                let columns = turn(eight(b, |b| load(b, 16 + 32 * i)));
+                for ((even, odd), v) in even.iter_mut().zip(odd).zip(columns) {
+                    store(even, shifted(v, 0, 15));
+                    store(odd, shifted(v, 4, 15));
+                }
+            }
+        },
+    )
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(super) fn q5_k(w: &[&[u8]], panel: &mut [Vector]) {
     let q = |b: &[u8; 176], j| _mm256_or_si256(four_bits(b, 48, j), bit(load(b, 16), j, 16));
-    pack_256::<176, 1>(w, panel, |b| affine(b), q)
+    pack_256::<176, 1>(w, panel, |b| affine(b), |b, steps| step_by_step(b, steps, q))
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(super) fn q6_k(w: &[&[u8]], panel: &mut [Vector]) {
     let unpack = |b: &[u8; 210]| centred(sixteen(load_128(b, 192), f16_8(b, 208)), 32.0);
-    pack_256::<210, 2>(w, panel, unpack, |b, j| six_bits(b, j))
+    pack_256::<210, 2>(w, panel, unpack, |b, steps| {
+        let step = steps.len() / 8;
+        for (half, steps) in steps.chunks_exact_mut(4 * step).enumerate() {
+            // Steps 0 and 2 are the low and the high nibbles of 32 bytes, 1 and 3 those of the next; all have two bits of
+            // each of another 32.
+            let high = turn(eight(b, |b| load(b, 128 + 32 * half)));
+            for i in 0..2 {
+                let low = turn(eight(b, |b| load(b, 64 * half + 32 * i)));
+                for (c, (low, high)) in low.into_iter().zip(high).enumerate() {
+                    for (part, shift) in [(i, 0), (i + 2, 4)] {
+                        let v = _mm256_or_si256(shifted(low, shift, 15), two_bits_at_4(high, part));
+                        store(&mut steps[part * step + c], v);
+                    }
+                }
+            }
+        }
+    })
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
@@ -114,10 +146,10 @@ fn pack_32<const BYTES: usize>(
     offset: Offset,
     q: impl Fn(&[u8; BYTES]) -> __m256i,
 ) {
-    let rows: [_; ROWS] = std::array::from_fn(|r| w[r].as_chunks::<BYTES>().0);
+    let rows = eight_rows::<BYTES>(w);
     for (i, step) in panel.as_chunks_mut::<{ QUADS + 2 }>().0.iter_mut().enumerate() {
-        let blocks = rows.map(|w| &w[i]);
-        interleave(blocks.map(&q), &mut step[..QUADS]);
+        let blocks = blocks(rows, i);
+        interleave(eight(blocks, &q), &mut step[..QUADS]);
         scale(blocks, &offset, step);
     }
 }
@@ -127,10 +159,10 @@ fn pack_32<const BYTES: usize>(
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
 fn pack_nibbles<const BYTES: usize>(w: &[&[u8]], panel: &mut [Vector], offset: Offset, at: usize) {
-    let rows: [_; ROWS] = std::array::from_fn(|r| w[r].as_chunks::<BYTES>().0);
+    let rows = eight_rows::<BYTES>(w);
     let mask = _mm256_set1_epi8(15);
     for (i, step) in panel.as_chunks_mut::<{ QUADS + 2 }>().0.iter_mut().enumerate() {
-        let blocks = rows.map(|w| &w[i]);
+        let blocks = blocks(rows, i);
         let both = |r: usize| _mm256_set_m128i(load_128(blocks[r + 4], at), load_128(blocks[r], at));
         let columns = four(pair(both(0), both(1)), pair(both(2), both(3)));
         for (c, v) in columns.into_iter().enumerate() {
@@ -185,57 +217,85 @@ fn affine<const BYTES: usize>(b: &[u8; BYTES]) -> Scales<1> {
     [[scales], [_mm256_xor_ps(mins, _mm256_set1_ps(-0.0))]]
 }
 
-/// 256-element blocks with `8 · SUBS` groups: `q(b, j)` is the integers of the `j`th 32.
+/// 256-element blocks with `8 · SUBS` groups: `fill` puts the integers of eight rows' blocks at the beginnings of the
+/// eight steps that it gets.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
 fn pack_256<const BYTES: usize, const SUBS: usize>(
     w: &[&[u8]],
     panel: &mut [Vector],
     unpack: impl Fn(&[u8; BYTES]) -> Scales<SUBS>,
-    q: impl Fn(&[u8; BYTES], usize) -> __m256i,
+    fill: impl Fn([&[u8; BYTES]; ROWS], &mut [Vector]),
 ) {
-    let rows: [_; ROWS] = std::array::from_fn(|r| w[r].as_chunks::<BYTES>().0);
+    let rows = eight_rows(w);
     let step = QUADS + 2 * SUBS;
     for (i, steps) in panel.chunks_exact_mut(8 * step).enumerate() {
-        let blocks = rows.map(|w| &w[i]);
-        for (j, step) in steps.chunks_exact_mut(step).enumerate() {
-            interleave(blocks.map(|b| q(b, j)), &mut step[..QUADS]);
-        }
-        let unpacked = blocks.map(&unpack);
+        let blocks = blocks(rows, i);
+        fill(blocks, steps);
+        let unpacked = eight(blocks, &unpack);
         for part in 0..2 {
             for half in 0..SUBS {
-                let mut groups = [Vector([0; 32]); 8];
-                interleave(unpacked.map(|u| _mm256_castps_si256(u[part][half])), &mut groups);
+                let groups = turn(eight(unpacked, |u| _mm256_castps_si256(u[part][half])));
                 for (g, group) in groups.into_iter().enumerate() {
                     let (j, sub) = ((8 * half + g) / SUBS, g % SUBS);
-                    steps[j * step + QUADS + part * SUBS + sub] = group;
+                    store(&mut steps[j * step + QUADS + part * SUBS + sub], group);
                 }
             }
         }
     }
 }
 
-/// The `j`th 32 of a Q6_K block.
+/// Fills eight steps: `q(b, j)` is the integers of the `j`th 32 of a block.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn six_bits(b: &[u8], j: usize) -> __m256i {
-    // Parts 0 and 2 share 32 bytes, parts 1 and 3 the next.
-    let (half, part) = (j / 4, j % 4);
-    let low = shifted(load(b, 64 * half + 32 * (part % 2)), 4 * (part / 2), 15);
-    _mm256_or_si256(low, _mm256_slli_epi16(two_bits(b, 128, j), 4))
+fn step_by_step<const BYTES: usize>(
+    blocks: [&[u8; BYTES]; ROWS],
+    steps: &mut [Vector],
+    q: impl Fn(&[u8; BYTES], usize) -> __m256i,
+) {
+    for (j, step) in steps.chunks_exact_mut(steps.len() / 8).enumerate() {
+        interleave(eight(blocks, |b| q(b, j)), &mut step[..QUADS]);
+    }
+}
+
+/// The blocks of eight rows.
+#[inline(always)]
+fn eight_rows<'a, const BYTES: usize>(w: &[&'a [u8]]) -> [&'a [[u8; BYTES]]; ROWS] {
+    let mut rows = [&[][..]; ROWS];
+    for (row, w) in rows.iter_mut().zip(w) {
+        *row = w.as_chunks().0;
+    }
+    rows
+}
+
+/// The `i`th blocks of eight rows.
+#[inline(always)]
+fn blocks<'a, const BYTES: usize>(rows: [&'a [[u8; BYTES]]; ROWS], i: usize) -> [&'a [u8; BYTES]; ROWS] {
+    let [a, b, c, d, e, f, g, h] = rows;
+    [&a[i], &b[i], &c[i], &d[i], &e[i], &f[i], &g[i], &h[i]]
+}
+
+/// `f` of each: `array::map`, but sure to be inlined, which that is not where `f` needs other instructions than it.
+#[inline(always)]
+fn eight<T, U>(of: [T; ROWS], f: impl Fn(T) -> U) -> [U; ROWS] {
+    let [a, b, c, d, e, g, h, i] = of;
+    [f(a), f(b), f(c), f(d), f(e), f(g), f(h), f(i)]
 }
 
 /// 32-element blocks that begin with the scale, of signed integers: a step is sixteen vectors of i16 and the scales.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
 fn pack_words<const BYTES: usize>(w: &[&[u8]], panel: &mut [Vector], q: impl Fn(&[u8; BYTES]) -> __m256i) {
-    let rows: [_; ROWS] = std::array::from_fn(|r| w[r].as_chunks::<BYTES>().0);
+    let rows = eight_rows::<BYTES>(w);
     for (i, step) in panel.as_chunks_mut::<{ PAIRS + 1 }>().0.iter_mut().enumerate() {
-        let blocks = rows.map(|w| &w[i]);
-        let q = blocks.map(&q);
+        let blocks = blocks(rows, i);
+        let q = eight(blocks, &q);
         let (low, rest) = step.split_at_mut(PAIRS / 2);
-        interleave(q.map(|q| _mm256_cvtepi8_epi16(_mm256_castsi256_si128(q))), low);
-        interleave(q.map(|q| _mm256_cvtepi8_epi16(_mm256_extracti128_si256(q, 1))), &mut rest[..PAIRS / 2]);
+        interleave(eight(q, |q| _mm256_cvtepi8_epi16(_mm256_castsi256_si128(q))), low);
+        interleave(
+            eight(q, |q| _mm256_cvtepi8_epi16(_mm256_extracti128_si256(q, 1))),
+            &mut rest[..PAIRS / 2],
+        );
         store_ps(&mut rest[PAIRS / 2], f16s(blocks, 0));
     }
 }
@@ -268,21 +328,32 @@ fn pack_floats<const N: usize>(w: &[&[u8]], panel: &mut [Vector], load: impl Fn(
 #[inline]
 #[target_feature(enable = "avx2,f16c")]
 fn f16s<const BYTES: usize>(blocks: [&[u8; BYTES]; ROWS], at: usize) -> __m256 {
-    let [a, b, c, d, e, f, g, h] = blocks.map(|b| i16::from_le_bytes([b[at], b[at + 1]]));
+    let [a, b, c, d, e, f, g, h] = eight(blocks, |b| i16::from_le_bytes([b[at], b[at + 1]]));
     _mm256_cvtph_ps(_mm_setr_epi16(a, b, c, d, e, f, g, h))
+}
+
+/// As [`turn`], stored.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn interleave(rows: [__m256i; ROWS], columns: &mut [Vector]) {
+    let columns: &mut [Vector; 8] = columns.try_into().expect("eight columns");
+    for (column, v) in columns.iter_mut().zip(turn(rows)) {
+        store(column, v);
+    }
 }
 
 /// Turns eight rows of eight 32-bit elements into columns.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn interleave(rows: [__m256i; ROWS], columns: &mut [Vector]) {
-    let columns: &mut [Vector; 8] = columns.try_into().expect("eight columns");
+fn turn(rows: [__m256i; ROWS]) -> [__m256i; 8] {
     let [a, b, c, d, e, f, g, h] = rows;
     let (top, bottom) = (four(pair(a, b), pair(c, d)), four(pair(e, f), pair(g, h)));
+    let mut columns = [_mm256_setzero_si256(); 8];
     for i in 0..4 {
-        store(&mut columns[i], _mm256_permute2x128_si256(top[i], bottom[i], 0x20));
-        store(&mut columns[i + 4], _mm256_permute2x128_si256(top[i], bottom[i], 0x31));
+        columns[i] = _mm256_permute2x128_si256(top[i], bottom[i], 0x20);
+        columns[i + 4] = _mm256_permute2x128_si256(top[i], bottom[i], 0x31);
     }
+    columns
 }
 
 /// Elements of two rows in turns, within the 128-bit lanes.

@@ -371,7 +371,7 @@ fn bits_at_4(bits: __m256i, from: i8) -> __m256i {
 /// The `part`th two bits of every byte as bits 4 and 5.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn two_bits_at_4(bytes: __m256i, part: usize) -> __m256i {
+pub(super) fn two_bits_at_4(bytes: __m256i, part: usize) -> __m256i {
     let moved = match part {
         0 => _mm256_slli_epi16(bytes, 4),
         1 => _mm256_slli_epi16(bytes, 2),
