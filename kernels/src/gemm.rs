@@ -8,8 +8,6 @@
 //! A result depends on its row and its token alone: neither the number of rows, tokens or threads that are
 //! worked on together nor their places in a tile change a bit of it.
 
-use std::ops::Range;
-
 use crate::format::TensorType;
 use crate::isa::Kernels;
 use crate::matmul::{Activations, OutTile};
@@ -169,9 +167,6 @@ impl SpreadPart<'_> {
     }
 }
 
-/// Bytes of input that stay in an L2 cache, which holds a panel and weights beside them.
-const INPUT_BYTES: usize = 192 << 10;
-
 /// Working memory of one thread, a few hundred kilobytes, grown at first use.
 #[derive(Debug, Default)]
 pub struct Panel(Vec<Vector>);
@@ -203,22 +198,10 @@ impl Gemm {
         );
         let row_bytes = w.len() / n_rows;
         let groups = n_rows.div_ceil(self.rows);
-        // The input of all of K is read again for every block of rows: one that fits the L2 cache for single groups of
-        // rows, which leave the weights in the order of the file; a larger one had better be read seldom.
-        let block = if size_of_val(self.input(x)) <= INPUT_BYTES { 1 } else { groups };
-        for first in (0..groups).step_by(block) {
-            let rows = first * self.rows..n_rows.min((first + block) * self.rows);
-            self.block(ty, w, (k, row_bytes), self.input(x), tile, rows, panel);
-        }
-    }
-
-    /// The rows `rows` of `tile`.
-    fn block(&self, ty: TensorType, w: &[u8], (k, row_bytes): (usize, usize), mut input: &[Vector], tile: &mut OutTile<'_>, of: Range<usize>, panel: &mut Panel) {
-        let n_tokens = tile.n_tokens();
-        let groups = of.len().div_ceil(self.rows);
         // Rows in whole groups, and those of the last group if it is not.
-        let whole = of.len() / self.rows;
-        let rest = of.start + whole * self.rows..of.end;
+        let whole = n_rows / self.rows;
+        let rest = whole * self.rows..n_rows;
+        let mut input = &x.data[..];
         for chunk in self.chunks(k) {
             let steps = chunk.steps();
             let panel_len = steps * self.panel_step;
@@ -232,7 +215,7 @@ impl Gemm {
                 let mut rows: [&[u8]; MAX_ROWS] = [&[]; MAX_ROWS];
                 let rows = &mut rows[..self.rows];
                 for (r, row) in rows.iter_mut().enumerate() {
-                    let start = (of.start + g * self.rows + r).min(of.end - 1) * row_bytes;
+                    let start = (g * self.rows + r).min(n_rows - 1) * row_bytes;
                     *row = &w[start + bytes[0]..start + bytes[1]];
                     fetch(row.as_ptr().wrapping_add(self.rows * row_bytes), row.len());
                 }
@@ -246,11 +229,9 @@ impl Gemm {
                 let x;
                 (x, input) = input.split_at(steps * self.input_step * n);
                 if whole > 0 {
-                    // SAFETY: the tile lends its rows, `of` among them, of the tokens up to first + n.
-                    unsafe {
-                        let out = Out { first: tile.column(first).add(of.start), stride: tile.stride(), add };
-                        (self.multiply)(whole_panel, whole, x, n, out);
-                    }
+                    let out = Out { first: tile.column(first), stride: tile.stride(), add };
+                    // SAFETY: the tile lends its rows of the tokens up to first + n.
+                    unsafe { (self.multiply)(whole_panel, whole, x, n, out) };
                 }
                 if !rest.is_empty() {
                     let mut results = [0.0; MAX_ROWS * MAX_TOKENS];
@@ -267,23 +248,20 @@ impl Gemm {
             }
         }
     }
-
-    /// The data for a tile.
-    fn input<'a>(&self, x: &'a Spread) -> &'a [Vector] {
-        let Layout { k, n_tokens, .. } = x.layout.expect("activations were spread");
-        &x.data[..k.div_ceil(STEP) * self.input_step * n_tokens]
-    }
 }
 
-/// Has `len` bytes from `at` on brought into the cache; any address will do.
+/// Has `len` bytes from `at` on brought into the caches, as a chunk of the next rows, which the processor does not
+/// foresee; any address will do.
 #[inline]
 fn fetch(at: *const u8, len: usize) {
     for line in (0..len + 63).step_by(64) {
         #[cfg(target_arch = "x86_64")]
-        // SAFETY: part of every x86-64; it reads nothing that the program sees.
+        // SAFETY: part of every x86-64; nothing that the program sees is read.
         unsafe {
             use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
             _mm_prefetch::<_MM_HINT_T0>(at.wrapping_add(line).cast());
         }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = (at, line);
     }
 }

@@ -14,9 +14,13 @@ pub enum VecDot {
     Q8(fn(w: &[u8], x: Q8Row<'_>) -> f32),
 }
 
-/// The products of `out.len()` rows of block-quantized weights, one after the other in `w`, with one row of
-/// activations ([`Q8Buffer::lone_row`](crate::Q8Buffer::lone_row)). A product does not depend on the rows around it.
-pub type Gemv = fn(w: &[u8], x: &[Q8x256], out: &mut [f32]);
+/// The products of rows of block-quantized weights, one after the other in `w`, with the activations of a few tokens,
+/// each of them [`Q8Buffer::chunks`](crate::Q8Buffer::chunks); `out` has a result a row for each. A product does not
+/// depend on the rows and tokens around it.
+pub type Gemv = fn(w: &[u8], x: &[&[Q8x256]], out: &mut [&mut [f32]]);
+
+/// Those for one token, two, and so on.
+pub type Gemvs = [Gemv; 4];
 
 /// The type of [`Kernels::quantize_q8`].
 pub type QuantizeQ8 = fn(x: &[f32], qs: &mut [i8], d: &mut [f32], sums: &mut [i16]);
@@ -29,9 +33,9 @@ pub struct Kernels {
     pub quantize_q8: QuantizeQ8,
     /// The dot product of a weight row of this type with an activation row.
     pub vec_dot: fn(TensorType) -> VecDot,
-    /// Many weight rows of this type with one activation row, where the set has something faster than
+    /// Many weight rows of this type with a few activation rows, where the set has something faster than
     /// [`Kernels::vec_dot`] on each.
-    pub gemv: fn(TensorType) -> Option<Gemv>,
+    pub gemv: fn(TensorType) -> Option<Gemvs>,
     /// The micro-kernel for many tokens; without one they are multiplied one at a time.
     pub gemm: Option<fn(TensorType) -> Gemm>,
     /// `out = x · rsqrt(mean(x²) + eps) · w`, all of one length.

@@ -1,7 +1,8 @@
-//! Products of a weight matrix with one or many rows of activations.
+//! Products of a weight matrix with one row of activations, a few or many.
 //!
-//! Each result is computed from its weight row and its token alone, so that the number of threads changes no bit of it.
-//! [`Kernels::matvec`] may add in another order than [`Kernels::matmul`].
+//! Each result is computed from its weight row and its token alone, so that neither the number of threads nor that of
+//! tokens changes a bit of it, but for one step: [`Kernels::matvec`] and [`Kernels::matmul_few`] may add in another order
+//! than [`Kernels::matmul`].
 
 use std::marker::PhantomData;
 use std::ops::Range;
@@ -14,6 +15,12 @@ use crate::q8::Q8Buffer;
 /// Bytes of activations that a block of tokens may take: half of a small L2 cache. Every weight row of a tile
 /// is read once for a block.
 const TOKEN_BLOCK_BYTES: usize = 128 << 10;
+
+/// The most tokens that [`Kernels::matmul_few`] takes. More are worth laying the weights open for.
+pub const FEW_TOKENS: usize = 8;
+/// Weight rows that a few tokens' products are taken of one after the other, before those of the next few: they stay in
+/// an L1 cache.
+const FEW_ROWS: usize = 16;
 
 /// The right-hand side of a product: rows of `k` activations, one a token.
 #[derive(Clone, Copy)]
@@ -84,6 +91,22 @@ impl OutTile<'_> {
         self.n_rows
     }
 
+    /// The results of every token for some rows, counted from the tile's first.
+    ///
+    /// # Panics
+    /// If the tile has not as many rows.
+    fn columns(&mut self, rows: Range<usize>) -> impl Iterator<Item = &mut [f32]> {
+        assert!(rows.start <= rows.end && rows.end <= self.rows.len());
+        (0..self.n_tokens).map(move |t| {
+            // SAFETY: within what `tiles` borrowed, as in `token_mut`; a token's results are lent once, and `&mut self`
+            // is borrowed for as long.
+            unsafe {
+                let first = self.out.add(t * self.n_rows + self.rows.start + rows.start);
+                std::slice::from_raw_parts_mut(first, rows.len())
+            }
+        })
+    }
+
     /// The results of token `t` for the rows of the tile.
     ///
     /// # Panics
@@ -143,14 +166,50 @@ impl Kernels {
         }
     }
 
+    /// Fills `tile` as [`Kernels::matmul`] does, of at most [`FEW_TOKENS`] tokens, each as [`Kernels::matvec`] would, bit
+    /// for bit. Weights are read once for all.
+    ///
+    /// # Panics
+    /// As [`Kernels::matmul`]; if there are more tokens.
+    pub fn matmul_few(
+        &self,
+        ty: TensorType,
+        w: &[u8],
+        k: usize,
+        x: Activations<'_>,
+        tile: &mut OutTile<'_>,
+    ) {
+        let n_tokens = tile.n_tokens;
+        let row_bytes = check(ty, w, tile.rows.len(), k, x, n_tokens);
+        assert!(n_tokens <= FEW_TOKENS, "{n_tokens} tokens are more than a few");
+        for (i, w) in w.chunks(FEW_ROWS * row_bytes).enumerate() {
+            let rows = i * FEW_ROWS..i * FEW_ROWS + w.len() / row_bytes;
+            let mut columns = tile.columns(rows);
+            let mut out: [&mut [f32]; FEW_TOKENS] = std::array::from_fn(|_| columns.next().unwrap_or_default());
+            let out = &mut out[..n_tokens];
+            if let (Some(gemvs), Activations::Q8(x)) = ((self.gemv)(ty), x) {
+                let x: [_; FEW_TOKENS] = std::array::from_fn(|t| x.chunks(t));
+                for (x, out) in x[..n_tokens].chunks(gemvs.len()).zip(out.chunks_mut(gemvs.len())) {
+                    gemvs[x.len() - 1](w, x, out);
+                }
+                continue;
+            }
+            for (r, w) in w.chunks_exact(row_bytes).enumerate() {
+                for (t, out) in out.iter_mut().enumerate() {
+                    out[r] = self.dot(ty, w, k, x, t);
+                }
+            }
+        }
+    }
+
     /// The products of `out.len()` weight rows (in `w`, of `k` elements of type `ty`) and the one token of `x`.
     ///
     /// # Panics
     /// As [`Kernels::matmul`].
     pub fn matvec(&self, ty: TensorType, w: &[u8], k: usize, x: Activations<'_>, out: &mut [f32]) {
         let row_bytes = check(ty, w, out.len(), k, x, 1);
-        if let (Some(gemv), Activations::Q8(x)) = ((self.gemv)(ty), x) {
-            return gemv(w, x.lone_row(), out);
+        if let (Some([gemv, ..]), Activations::Q8(x)) = ((self.gemv)(ty), x) {
+            return gemv(w, &[x.chunks(0)], &mut [out]);
         }
         for (out, w) in out.iter_mut().zip(w.chunks_exact(row_bytes)) {
             *out = self.dot(ty, w, k, x, 0);

@@ -1,5 +1,7 @@
 //! Activations quantized to int8 in blocks of 32, the right-hand side of every quantized product.
 
+use crate::matmul::FEW_TOKENS;
+
 /// Elements that share one scale.
 pub const Q8_BLOCK: usize = 32;
 /// Elements that share one entry of [`Q8Row::sums`].
@@ -24,7 +26,7 @@ impl Q8Row<'_> {
     }
 }
 
-/// 256 activations of a lone row, laid out for the kernels that multiply many weight rows with it.
+/// 256 activations of a row, laid out for the kernels that multiply many weight rows with few of activations.
 ///
 /// A row that is no multiple of 256 is filled up with zeros.
 #[derive(Clone, Debug)]
@@ -44,13 +46,16 @@ pub struct Q8x256 {
 }
 
 impl Q8x256 {
+    /// Activations of each.
+    const LEN: usize = 256;
+
     const ZERO: Q8x256 =
         Q8x256 { qs: [[0; 32]; 8], paired: [[0; 32]; 8], d: [0.0; 8], offset: [0.0; 8], sums: [0; 16] };
 
     /// A row's activations, 256 at a time.
     pub fn chunks(row: Q8Row<'_>) -> impl Iterator<Item = Q8x256> {
         let k = row.qs.len();
-        (0..k).step_by(256).map(move |start| Q8x256::new(row.range(start, 256.min(k - start))))
+        (0..k).step_by(Self::LEN).map(move |start| Q8x256::new(row.range(start, Self::LEN.min(k - start))))
     }
 
     /// At most 256 activations.
@@ -78,8 +83,8 @@ pub struct Q8Buffer {
     qs: Vec<i8>,
     d: Vec<f32>,
     sums: Vec<i16>,
-    /// The row in another form, if it is the only one.
-    lone: Vec<Q8x256>,
+    /// The rows in another form, if they are few.
+    chunks: Vec<Q8x256>,
 }
 
 impl Q8Buffer {
@@ -91,13 +96,15 @@ impl Q8Buffer {
             qs: vec![0; elements],
             d: vec![0.0; elements / Q8_BLOCK],
             sums: vec![0; elements / Q8_SUM],
-            lone: Vec::new(),
+            chunks: Vec::new(),
         }
     }
 
-    /// Makes room for a lone row of `k` activations, so that quantizing one does not allocate.
-    pub fn reserve_lone(&mut self, k: usize) {
-        self.lone.reserve(k.div_ceil(256).saturating_sub(self.lone.len()));
+    /// Makes room for `rows` rows of `k` activations, as many of them as are few, so that quantizing them does not
+    /// allocate.
+    pub fn reserve_chunks(&mut self, rows: usize, k: usize) {
+        let len = rows.min(FEW_TOKENS) * k.div_ceil(Q8x256::LEN);
+        self.chunks.reserve(len.saturating_sub(self.chunks.len()));
     }
 
     /// Quantizes `x`, `x.len() / k` rows of `k` activations, with `kernels`.
@@ -106,16 +113,20 @@ impl Q8Buffer {
     /// If `k` is no multiple of 32, `x` no multiple of `k`, or the buffer too small.
     pub fn quantize(&mut self, kernels: &crate::Kernels, x: &[f32], k: usize) {
         self.whole(x.len(), k).quantize(kernels, x);
-        if self.rows == 1 {
-            let mut lone = std::mem::take(&mut self.lone);
-            lone.extend(Q8x256::chunks(self.row(0)));
-            self.lone = lone;
+        if self.rows <= FEW_TOKENS {
+            let mut chunks = std::mem::take(&mut self.chunks);
+            for row in 0..self.rows {
+                chunks.extend(Q8x256::chunks(self.row(row)));
+            }
+            self.chunks = chunks;
         }
     }
 
-    /// The row of the last [`Q8Buffer::quantize`] if there was one only, else nothing.
-    pub fn lone_row(&self) -> &[Q8x256] {
-        &self.lone
+    /// Row `r` of the last [`Q8Buffer::quantize`], in the form for few rows; nothing if there were more than
+    /// [`FEW_TOKENS`].
+    pub fn chunks(&self, r: usize) -> &[Q8x256] {
+        let len = self.k.div_ceil(Q8x256::LEN);
+        self.chunks.get(r * len..(r + 1) * len).unwrap_or_default()
     }
 
     /// Parts of so many rows each, the last maybe of fewer, to be filled with the quantized rows of `rows · k`
@@ -139,7 +150,7 @@ impl Q8Buffer {
         assert!(k.is_multiple_of(Q8_BLOCK) && elements.is_multiple_of(k));
         self.k = k;
         self.rows = elements / k;
-        self.lone.clear();
+        self.chunks.clear();
         Q8Part {
             qs: &mut self.qs[..elements],
             d: &mut self.d[..elements / Q8_BLOCK],

@@ -78,10 +78,12 @@ fn exact_dot(w: &[f32], x: &[f64]) -> (f64, f64) {
 fn dots_q8(kernels: &Kernels, ty: TensorType, w: &[u8], x: Q8Row<'_>) -> Vec<f32> {
     let VecDot::Q8(dot) = (kernels.vec_dot)(ty) else { panic!("{ty} takes quantized activations") };
     let mut dots = vec![dot(w, x)];
-    if let Some(gemv) = (kernels.gemv)(ty) {
-        let mut dot = [f32::NAN];
-        gemv(w, &Q8x256::chunks(x).collect::<Vec<_>>(), &mut dot);
-        dots.extend(dot);
+    let chunks: Vec<_> = Q8x256::chunks(x).collect();
+    for (n, gemv) in (1..).zip((kernels.gemv)(ty).into_iter().flatten()) {
+        let mut of_tokens = vec![[f32::NAN]; n];
+        let mut out: Vec<_> = of_tokens.iter_mut().map(|dot| &mut dot[..]).collect();
+        gemv(w, &vec![&chunks[..]; n], &mut out);
+        dots.extend(of_tokens.into_flattened());
     }
     dots
 }

@@ -6,7 +6,7 @@ use super::rope::Rope;
 use super::shortconv::short_conv;
 use super::state::{LayerState, State};
 use super::weights::{Attention, Matrix, Mixer, Mlp, ShortConv};
-use super::workers::Workers;
+use super::workers::{POOL_TOKENS, Workers};
 use super::{Config, Model};
 use brooklet_kernels::{Activations, Panel, Q8Buffer, Spread, Team, format, tiles};
 use std::sync::{Mutex, MutexGuard, TryLockError};
@@ -82,7 +82,7 @@ impl Scratch {
             buffer.resize(n * width, 0.0);
         }
         self.operand.q8 = Q8Buffer::with_capacity((n * hidden.max(q).max(ffn)).next_multiple_of(32));
-        self.operand.q8.reserve_lone(hidden.max(q).max(ffn));
+        self.operand.q8.reserve_chunks(n, hidden.max(q).max(ffn));
         self.tokens = n;
     }
 }
@@ -102,8 +102,9 @@ impl Model {
     /// Takes the tokens of the segments, leaves their hidden states, one segment's after the other's, in the scratch
     /// and appends keys and values to the states. Every weight is read once for all.
     ///
-    /// A result depends on a token's position and past alone, and on whether the token was the only one: that goes
-    /// another way. More than a few tokens are computed on rayon's current pool: see [`Workers`].
+    /// A result depends on a token's position and past alone, and on whether there were more than
+    /// [`FEW_TOKENS`](brooklet_kernels::FEW_TOKENS) in all:
+    /// those are computed in another way, on rayon's current pool.
     pub(crate) fn forward(&self, segments: &mut [Segment<'_>], scratch: &mut Scratch, team: &Team) {
         let config = &self.config;
         let hidden = config.hidden_size;
@@ -296,13 +297,13 @@ impl Model {
         operand.spread.clear();
         if readers.iter().any(|w| w.ty.is_quantized()) {
             let k = readers[0].cols;
-            let n = x.len() / k;
-            if n == 1 {
-                operand.q8.quantize(self.kernels, x, k);
-            } else {
-                let rows = workers.rows_a_task(n, k);
-                let mut parts: Vec<_> = operand.q8.parts(n, k, rows).into_iter().zip(x.chunks(rows * k)).collect();
-                workers.each(&mut parts, || (), |(), (part, x)| part.quantize(self.kernels, x));
+            match workers {
+                Workers::Team(_) => operand.q8.quantize(self.kernels, x, k),
+                Workers::Pool => {
+                    let parts = operand.q8.parts(x.len() / k, k, POOL_TOKENS).into_iter();
+                    let mut parts: Vec<_> = parts.zip(x.chunks(POOL_TOKENS * k)).collect();
+                    workers.each(&mut parts, || (), |(), (part, x)| part.quantize(self.kernels, x));
+                }
             }
         }
         Input { x, operand }
@@ -315,13 +316,21 @@ impl Model {
         {
             return self.matvecs(&[w], x, out, team);
         }
-        let Operand { q8, spread, panels } = &mut *x.operand;
-        let x = activations(w, x.x, q8);
-        let mut parts = spread.parts(self.kernels, w.ty, w.cols, out.len() / w.rows);
-        workers.each(&mut parts, || (), |(), part| self.kernels.spread(w.ty, x, part));
+        let n = out.len() / w.rows;
         let tile_rows = workers.tile_rows(w.rows);
         let data = w.data(&self.gguf).chunks(tile_rows * w.row_bytes());
         let mut tiles: Vec<_> = tiles(out, w.rows, tile_rows).into_iter().zip(data).collect();
+        let Operand { q8, spread, panels } = &mut *x.operand;
+        let x = activations(w, x.x, q8);
+        if let Workers::Team(_) = workers {
+            return workers.each(
+                &mut tiles,
+                || (),
+                |(), (tile, w_rows)| self.kernels.matmul_few(w.ty, w_rows, w.cols, x, tile),
+            );
+        }
+        let mut parts = spread.parts(self.kernels, w.ty, w.cols, n);
+        workers.each(&mut parts, || (), |(), part| self.kernels.spread(w.ty, x, part));
         workers.each(&mut tiles, || panel(panels), |panel, (tile, w_rows)| {
             self.kernels.matmul(w.ty, w_rows, w.cols, (x, spread), tile, panel);
         });

@@ -1,21 +1,19 @@
 //! Who computes a forward pass.
 
-use brooklet_kernels::Team;
+use brooklet_kernels::{FEW_TOKENS, Team};
 use rayon::prelude::*;
 use std::ops::Range;
 
-/// The most tokens that the team takes. Its threads meet within a microsecond where rayon's take ten, and there are
-/// a hundred and more meetings a pass.
-const TEAM_TOKENS: usize = 16;
 /// The fewest tokens whose work outside of the matrices is worth a task of the pool.
-const POOL_TOKENS: usize = 8;
+pub const POOL_TOKENS: usize = 8;
 /// The fewest elements whose work outside of the matrices is worth a meeting of the team.
 const TEAM_ELEMENTS: usize = 8 << 10;
 
 /// The threads of a pass.
 #[derive(Clone, Copy)]
 pub enum Workers<'a> {
-    /// For one token or a few.
+    /// For one token or a few. Its threads meet within a microsecond where rayon's take ten, and there are a hundred and
+    /// more meetings a pass.
     Team(&'a Team),
     /// For many: rayon's current pool.
     Pool,
@@ -24,7 +22,7 @@ pub enum Workers<'a> {
 impl<'a> Workers<'a> {
     /// Whether a pass over `n` tokens runs on the team.
     pub fn team_takes(n: usize) -> bool {
-        n <= TEAM_TOKENS
+        n <= FEW_TOKENS
     }
 
     /// Those for `n` tokens, in whose pool a pass over more than a few must run.
@@ -67,15 +65,6 @@ impl<'a> Workers<'a> {
                     task(i * part..i * part + out.len(), out);
                 });
             }
-        }
-    }
-
-    /// Rows a task of work outside of the matrices over rows of `width`.
-    pub fn rows_a_task(self, n: usize, width: usize) -> usize {
-        match self {
-            Workers::Team(_) if n * width < TEAM_ELEMENTS => n,
-            Workers::Team(_) => 1,
-            Workers::Pool => POOL_TOKENS,
         }
     }
 

@@ -8,7 +8,7 @@ use std::arch::x86_64::*;
 use super::avx2::{load_bf16, load_f16, load_f32_bytes};
 use super::avx2_dot::{bit, fifth_bits, four_bits, load, load_128, nibbles, shifted, two_bits};
 use super::gemm::{PAIRS, QUADS, store, store_ps};
-use super::gemv::{affine_scales, f16_8, q3_scales, two_bits_at_4};
+use super::gemv::{self, f16_8, q3_scales, two_bits_at_4};
 use crate::format::iq4_nl::LEVELS;
 use crate::gemm::Vector;
 
@@ -213,7 +213,7 @@ fn centred(scales: [__m256; 2], middle: f32) -> Scales<2> {
 #[inline]
 #[target_feature(enable = "avx2,f16c")]
 fn affine<const BYTES: usize>(b: &[u8; BYTES]) -> Scales<1> {
-    let (scales, mins) = affine_scales(b);
+    let (scales, mins) = gemv::affine(b);
     [[scales], [_mm256_xor_ps(mins, _mm256_set1_ps(-0.0))]]
 }
 

@@ -1,8 +1,9 @@
-//! Many rows of quantized weights with one row of activations: decoding reads every weight once a token, so that
-//! these run at the speed of memory, or should.
+//! Many rows of quantized weights with one row of activations or a few: decoding reads every weight once a token, or
+//! once for the tokens of some sequences, so that these run at the speed of memory, or should.
 //!
 //! All types go in steps of 256 elements, eight blocks of 32 or one of 256. As in [`super::avx2_dot`], weights are
-//! unsigned where that is possible, and what that adds is taken out through the sums of the activations.
+//! unsigned where that is possible, and what that adds is taken out through the sums of the activations. Integers are
+//! taken out of their blocks once for all tokens; every token's sums are taken in the same order as that of one alone.
 
 use std::arch::x86_64::*;
 
@@ -15,34 +16,37 @@ use crate::q8::Q8x256;
 /// processor's own prefetching does not.
 const AHEAD: usize = 4096;
 
-/// The sums of a row: two that take turns, to shorten the chain of additions, and that of the offsets.
+/// The sums of a row and a token: two that take turns, to shorten the chain of additions, and that of the offsets.
+#[derive(Clone, Copy)]
 struct Sums {
     products: [__m256; 2],
     offset: __m256,
 }
 
-/// The products of all rows. `add` adds those of 256 elements, in `BYTES` bytes, to the sums; the offsets go into the
-/// result `offset` times.
+/// The products of all rows and T tokens. `add` adds those of 256 elements, in `BYTES` bytes, to the sums; the offsets
+/// go into the result `offset` times.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-fn rows<const BYTES: usize>(
+fn rows<const BYTES: usize, const T: usize>(
     w: &[u8],
-    x: &[Q8x256],
-    out: &mut [f32],
+    x: &[&[Q8x256]],
+    out: &mut [&mut [f32]],
     offset: f32,
-    add: impl Fn(&[u8; BYTES], &Q8x256, &mut Sums),
+    add: impl Fn(&[u8; BYTES], [&Q8x256; T], &mut [Sums; T]),
 ) {
+    let x: &[&[Q8x256]; T] = x.try_into().expect("as many tokens as the kernel is for");
+    let out: &mut [&mut [f32]; T] = out.try_into().expect("a column a token");
     if w.is_empty() {
-        out.fill(0.0);
-        return;
+        return out.iter_mut().for_each(|out| out.fill(0.0));
     }
-    for (w, out) in w.chunks_exact(w.len() / out.len()).zip(out) {
-        let zero = _mm256_setzero_ps();
-        let mut sums = Sums { products: [zero; 2], offset: zero };
+    let zero = _mm256_setzero_ps();
+    for (r, w) in w.chunks_exact(w.len() / out[0].len()).enumerate() {
+        let mut sums = [Sums { products: [zero; 2], offset: zero }; T];
         let (blocks, rest) = w.as_chunks::<BYTES>();
         let mut padded = [0; BYTES];
-        assert_eq!(x.len(), blocks.len() + usize::from(!rest.is_empty()));
-        for (i, x) in x.iter().enumerate() {
+        let steps = blocks.len() + usize::from(!rest.is_empty());
+        assert!(x.iter().all(|x| x.len() == steps));
+        for i in 0..steps {
             let w = blocks.get(i).unwrap_or_else(|| {
                 padded[..rest.len()].copy_from_slice(rest);
                 &padded
@@ -50,54 +54,63 @@ fn rows<const BYTES: usize>(
             for line in (0..BYTES).step_by(64) {
                 _mm_prefetch::<_MM_HINT_T0>(w.as_ptr().wrapping_add(AHEAD + line).cast());
             }
+            let mut at = [&x[0][i]; T];
+            for (at, x) in at.iter_mut().zip(x) {
+                *at = &x[i];
+            }
             // Called in one place alone, so that it is inlined.
-            add(w, x, &mut sums);
+            add(w, at, &mut sums);
         }
-        let products = _mm256_add_ps(sums.products[0], sums.products[1]);
-        *out = hsum(_mm256_fmadd_ps(sums.offset, _mm256_set1_ps(offset), products));
+        for (out, sums) in out.iter_mut().zip(sums) {
+            let products = _mm256_add_ps(sums.products[0], sums.products[1]);
+            out[r] = hsum(_mm256_fmadd_ps(sums.offset, _mm256_set1_ps(offset), products));
+        }
     }
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn q4_0(w: &[u8], x: &[Q8x256], out: &mut [f32]) {
-    rows::<{ 8 * 18 }>(w, x, out, -8.0, |w, x, sums| {
+pub(super) fn q4_0<const T: usize>(w: &[u8], x: &[&[Q8x256]], out: &mut [&mut [f32]]) {
+    rows::<{ 8 * 18 }, T>(w, x, out, -8.0, |w, x, sums| {
         let d = f16s::<18>(w, 0);
-        sums.offset = _mm256_fmadd_ps(d, load_f32(&x.offset), sums.offset);
+        add_offsets(sums, d, x);
         add_pairs(sums, d, x, |i| nibble_pairs::<18>(w, 2, i), |q, x| unsigned_pairs(q, x));
     });
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn q4_1(w: &[u8], x: &[Q8x256], out: &mut [f32]) {
-    rows::<{ 8 * 20 }>(w, x, out, 1.0, |w, x, sums| {
-        sums.offset = _mm256_fmadd_ps(f16s::<20>(w, 2), load_f32(&x.offset), sums.offset);
+pub(super) fn q4_1<const T: usize>(w: &[u8], x: &[&[Q8x256]], out: &mut [&mut [f32]]) {
+    rows::<{ 8 * 20 }, T>(w, x, out, 1.0, |w, x, sums| {
+        add_offsets(sums, f16s::<20>(w, 2), x);
         add_pairs(sums, f16s::<20>(w, 0), x, |i| nibble_pairs::<20>(w, 4, i), |q, x| unsigned_pairs(q, x));
     });
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn q5_0(w: &[u8], x: &[Q8x256], out: &mut [f32]) {
-    rows::<{ 8 * 22 }>(w, x, out, -16.0, |w, x, sums| {
+pub(super) fn q5_0<const T: usize>(w: &[u8], x: &[&[Q8x256]], out: &mut [&mut [f32]]) {
+    rows::<{ 8 * 22 }, T>(w, x, out, -16.0, |w, x, sums| {
         let d = f16s::<22>(w, 0);
-        sums.offset = _mm256_fmadd_ps(d, load_f32(&x.offset), sums.offset);
+        add_offsets(sums, d, x);
         add_pairs(sums, d, x, |i| five_bit_pairs::<22>(w, 2, i), |q, x| unsigned_pairs(q, x));
     });
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn q5_1(w: &[u8], x: &[Q8x256], out: &mut [f32]) {
-    rows::<{ 8 * 24 }>(w, x, out, 1.0, |w, x, sums| {
-        sums.offset = _mm256_fmadd_ps(f16s::<24>(w, 2), load_f32(&x.offset), sums.offset);
+pub(super) fn q5_1<const T: usize>(w: &[u8], x: &[&[Q8x256]], out: &mut [&mut [f32]]) {
+    rows::<{ 8 * 24 }, T>(w, x, out, 1.0, |w, x, sums| {
+        add_offsets(sums, f16s::<24>(w, 2), x);
         add_pairs(sums, f16s::<24>(w, 0), x, |i| five_bit_pairs::<24>(w, 4, i), |q, x| unsigned_pairs(q, x));
     });
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn iq4_nl(w: &[u8], x: &[Q8x256], out: &mut [f32]) {
+pub(super) fn iq4_nl<const T: usize>(w: &[u8], x: &[&[Q8x256]], out: &mut [&mut [f32]]) {
     // SAFETY: an unaligned load of 16 bytes.
     let levels = _mm256_broadcastsi128_si256(unsafe { _mm_loadu_si128(LEVELS.as_ptr().cast()) });
-    rows::<{ 8 * 18 }>(w, x, out, 0.0, |w, x, sums| {
-        let pairs = |i| nibble_pairs::<18>(w, 2, i).map(|q| _mm256_shuffle_epi8(levels, q));
+    rows::<{ 8 * 18 }, T>(w, x, out, 0.0, |w, x, sums| {
+        let pairs = |i| {
+            let [a, b] = nibble_pairs::<18>(w, 2, i);
+            [_mm256_shuffle_epi8(levels, a), _mm256_shuffle_epi8(levels, b)]
+        };
         // Four products of two signed bytes do not fit an i16.
         let products =
             |w: [__m256i; 2], x: &[[i8; 32]; 2]| _mm256_add_epi32(signed(w[0], &x[0]), signed(w[1], &x[1]));
@@ -106,23 +119,35 @@ pub(super) fn iq4_nl(w: &[u8], x: &[Q8x256], out: &mut [f32]) {
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn q8_0(w: &[u8], x: &[Q8x256], out: &mut [f32]) {
-    rows::<{ 8 * 34 }>(w, x, out, 0.0, |w, x, sums| {
-        add_groups(sums, f16s::<34>(w, 0), x, |i| signed(load(w, 34 * i + 2), &x.qs[i]));
+pub(super) fn q8_0<const T: usize>(w: &[u8], x: &[&[Q8x256]], out: &mut [&mut [f32]]) {
+    rows::<{ 8 * 34 }, T>(w, x, out, 0.0, |w, x, sums| {
+        let d = f16s::<34>(w, 0);
+        let mut scales = [[0.0; 8]; T];
+        for (scales, x) in scales.iter_mut().zip(x) {
+            store_f32(scales, _mm256_mul_ps(d, load_f32(&x.d)));
+        }
+        for i in 0..8 {
+            let q = load(w, 34 * i + 2);
+            for t in 0..T {
+                let products = signed(q, &x[t].qs[i]);
+                add_scaled(&mut sums[t].products[i % 2], products, _mm256_set1_ps(scales[t][i]));
+            }
+        }
     });
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn q4_k(w: &[u8], x: &[Q8x256], out: &mut [f32]) {
-    rows::<144>(w, x, out, -1.0, |w, x, sums| {
-        let d = affine(w, x, sums);
+pub(super) fn q4_k<const T: usize>(w: &[u8], x: &[&[Q8x256]], out: &mut [&mut [f32]]) {
+    rows::<144, T>(w, x, out, -1.0, |w, x, sums| {
+        let (d, mins) = affine(w);
+        add_offsets(sums, mins, x);
         add_pairs(sums, d, x, |i| four_bit_pairs(w, 16, i), |q, x| unsigned_pairs(q, x));
     });
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn q5_k(w: &[u8], x: &[Q8x256], out: &mut [f32]) {
-    rows::<176>(w, x, out, -1.0, |w, x, sums| {
+pub(super) fn q5_k<const T: usize>(w: &[u8], x: &[&[Q8x256]], out: &mut [&mut [f32]]) {
+    rows::<176, T>(w, x, out, -1.0, |w, x, sums| {
         // Bit i of the bytes in the low lane is for block i, in the high lane for block i + 4.
         let bits = |at| {
             let both = _mm256_broadcastsi128_si256(load_128(w, at));
@@ -137,14 +162,15 @@ pub(super) fn q5_k(w: &[u8], x: &[Q8x256], out: &mut [f32]) {
             let low = four_bit_pairs(w, 48, i);
             [_mm256_or_si256(low[0], fifth(first, i)), _mm256_or_si256(low[1], fifth(second, i))]
         };
-        let d = affine(w, x, sums);
+        let (d, mins) = affine(w);
+        add_offsets(sums, mins, x);
         add_pairs(sums, d, x, pairs, |q, x| unsigned_pairs(q, x));
     });
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn q6_k(w: &[u8], x: &[Q8x256], out: &mut [f32]) {
-    rows::<210>(w, x, out, -32.0, |w, x, sums| {
+pub(super) fn q6_k<const T: usize>(w: &[u8], x: &[&[Q8x256]], out: &mut [&mut [f32]]) {
+    rows::<210, T>(w, x, out, -32.0, |w, x, sums| {
         add_sixteens(sums, f16_8(w, 208), load_128(w, 192), x, |i| {
             // Parts 0 and 2 of a half share 32 bytes, parts 1 and 3 the next.
             let (half, part) = (i / 4, i % 4);
@@ -155,54 +181,61 @@ pub(super) fn q6_k(w: &[u8], x: &[Q8x256], out: &mut [f32]) {
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn q3_k(w: &[u8], x: &[Q8x256], out: &mut [f32]) {
-    rows::<110>(w, x, out, -4.0, |w, x, sums| {
-        let scales = q3_scales(w);
+pub(super) fn q3_k<const T: usize>(w: &[u8], x: &[&[Q8x256]], out: &mut [&mut [f32]]) {
+    rows::<110, T>(w, x, out, -4.0, |w, x, sums| {
         let third = load(w, 0);
-        add_sixteens(sums, f16_8(w, 108), scales, x, |i| {
+        add_sixteens(sums, f16_8(w, 108), q3_scales(w), x, |i| {
             _mm256_or_si256(two_bits(w, 32, i), bit(third, i, 4))
         });
     });
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn q2_k(w: &[u8], x: &[Q8x256], out: &mut [f32]) {
-    rows::<84>(w, x, out, -1.0, |w, x, sums| {
+pub(super) fn q2_k<const T: usize>(w: &[u8], x: &[&[Q8x256]], out: &mut [&mut [f32]]) {
+    rows::<84, T>(w, x, out, -1.0, |w, x, sums| {
         let both = load_128(w, 0);
         let nibble = _mm_set1_epi8(15);
         let mins = _mm256_cvtepu8_epi16(_mm_and_si128(_mm_srli_epi16(both, 4), nibble));
-        let mins = _mm256_cvtepi32_ps(_mm256_madd_epi16(mins, load_i16(&x.sums)));
-        let dmin = _mm256_mul_ps(f16_8(w, 82), load_f32(&x.d));
-        sums.offset = _mm256_fmadd_ps(dmin, mins, sums.offset);
+        let dmin = f16_8(w, 82);
+        for (sums, x) in sums.iter_mut().zip(x) {
+            let mins = _mm256_cvtepi32_ps(_mm256_madd_epi16(mins, load_i16(&x.sums)));
+            let dmin = _mm256_mul_ps(dmin, load_f32(&x.d));
+            sums.offset = _mm256_fmadd_ps(dmin, mins, sums.offset);
+        }
         add_halves(sums, f16_8(w, 80), _mm_and_si128(both, nibble), x, |i| two_bits(w, 16, i));
     });
+}
+
+/// Adds `d`, a factor a block of 32, times the sums of the activations.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn add_offsets<const T: usize>(sums: &mut [Sums; T], d: __m256, x: [&Q8x256; T]) {
+    for (sums, x) in sums.iter_mut().zip(x) {
+        sums.offset = _mm256_fmadd_ps(d, load_f32(&x.offset), sums.offset);
+    }
 }
 
 /// Adds pairs of blocks: `q(i)` is the first and the second halves of blocks i and i + 4, `products` eight sums of them
 /// and of the activations in the same order. `d` is the blocks' scales.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-fn add_pairs(
-    sums: &mut Sums,
+fn add_pairs<const T: usize>(
+    sums: &mut [Sums; T],
     d: __m256,
-    x: &Q8x256,
+    x: [&Q8x256; T],
     q: impl Fn(usize) -> [__m256i; 2],
     products: impl Fn([__m256i; 2], &[[i8; 32]; 2]) -> __m256i,
 ) {
-    let scales = _mm256_mul_ps(d, load_f32(&x.d));
-    for (i, x) in x.paired.as_chunks().0.iter().enumerate() {
-        add_scaled(&mut sums.products[i % 2], products(q(i), x), in_lanes(scales, i));
+    let mut scales = [d; T];
+    for (scales, x) in scales.iter_mut().zip(x) {
+        *scales = _mm256_mul_ps(d, load_f32(&x.d));
     }
-}
-
-/// Adds blocks of 32: `products(i)` is eight sums of the products of block i, `d` the blocks' scales.
-#[inline]
-#[target_feature(enable = "avx2,fma")]
-fn add_groups(sums: &mut Sums, d: __m256, x: &Q8x256, products: impl Fn(usize) -> __m256i) {
-    let mut scales = [0.0; 8];
-    store_f32(&mut scales, _mm256_mul_ps(d, load_f32(&x.d)));
-    for (i, &scale) in scales.iter().enumerate() {
-        add_scaled(&mut sums.products[i % 2], products(i), _mm256_set1_ps(scale));
+    for i in 0..4 {
+        let q = q(i);
+        for t in 0..T {
+            let products = products(q, &x[t].paired.as_chunks().0[i]);
+            add_scaled(&mut sums[t].products[i % 2], products, in_lanes(scales[t], i));
+        }
     }
 }
 
@@ -210,45 +243,55 @@ fn add_groups(sums: &mut Sums, d: __m256, x: &Q8x256, products: impl Fn(usize) -
 /// `q(i)` is the integers of block i.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-fn add_sixteens(sums: &mut Sums, d: __m256, scales: __m128i, x: &Q8x256, q: impl Fn(usize) -> __m256i) {
-    let offset = _mm256_cvtepi32_ps(_mm256_madd_epi16(_mm256_cvtepi8_epi16(scales), load_i16(&x.sums)));
-    sums.offset = _mm256_fmadd_ps(_mm256_mul_ps(d, load_f32(&x.d)), offset, sums.offset);
+fn add_sixteens<const T: usize>(
+    sums: &mut [Sums; T],
+    d: __m256,
+    scales: __m128i,
+    x: [&Q8x256; T],
+    q: impl Fn(usize) -> __m256i,
+) {
+    let words = _mm256_cvtepi8_epi16(scales);
+    for (sums, x) in sums.iter_mut().zip(x) {
+        let offset = _mm256_cvtepi32_ps(_mm256_madd_epi16(words, load_i16(&x.sums)));
+        sums.offset = _mm256_fmadd_ps(_mm256_mul_ps(d, load_f32(&x.d)), offset, sums.offset);
+    }
     add_halves(sums, d, scales, x, q);
 }
 
 /// As [`add_sixteens`], without the offsets.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-fn add_halves(sums: &mut Sums, d: __m256, scales: __m128i, x: &Q8x256, q: impl Fn(usize) -> __m256i) {
+fn add_halves<const T: usize>(
+    sums: &mut [Sums; T],
+    d: __m256,
+    scales: __m128i,
+    x: [&Q8x256; T],
+    q: impl Fn(usize) -> __m256i,
+) {
     let order = _mm_setr_epi8(0, 2, 4, 6, 1, 3, 5, 7, 8, 10, 12, 14, 9, 11, 13, 15);
     let scales = _mm_shuffle_epi8(scales, order);
-    let (xd, _) = x.d.as_chunks::<4>();
-    for (scales, (j, xd)) in
-        [scales, _mm_unpackhi_epi64(scales, scales)].into_iter().zip(xd.iter().enumerate())
-    {
-        // SAFETY: an unaligned load of 16 bytes.
-        let xd = _mm256_broadcast_ps(unsafe { &*xd.as_ptr().cast() });
-        let scales = _mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(scales)), _mm256_mul_ps(d, xd));
+    for (j, scales) in [scales, _mm_unpackhi_epi64(scales, scales)].into_iter().enumerate() {
+        let scales = _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(scales));
+        let mut of_tokens = [scales; T];
+        for (of_token, x) in of_tokens.iter_mut().zip(x) {
+            // SAFETY: an unaligned load of 16 bytes.
+            let xd = _mm256_broadcast_ps(unsafe { &*x.d.as_chunks::<4>().0[j].as_ptr().cast() });
+            *of_token = _mm256_mul_ps(scales, _mm256_mul_ps(d, xd));
+        }
         for i in 0..4 {
-            let products = unsigned(q(4 * j + i), &x.qs[4 * j + i]);
-            add_scaled(&mut sums.products[i % 2], products, in_lanes(scales, i));
+            let q = q(4 * j + i);
+            for t in 0..T {
+                let products = unsigned(q, &x[t].qs[4 * j + i]);
+                add_scaled(&mut sums[t].products[i % 2], products, in_lanes(of_tokens[t], i));
+            }
         }
     }
-}
-
-/// The scales of the eight blocks of 32 of a block that begins as Q4_K's and Q5_K's do; its minima are added.
-#[inline]
-#[target_feature(enable = "avx2,fma,f16c")]
-fn affine(w: &[u8], x: &Q8x256, sums: &mut Sums) -> __m256 {
-    let (scales, mins) = affine_scales(w);
-    sums.offset = _mm256_fmadd_ps(mins, load_f32(&x.offset), sums.offset);
-    scales
 }
 
 /// Scales and minima of the eight blocks of 32 of a block that begins as Q4_K's and Q5_K's do.
 #[inline]
 #[target_feature(enable = "avx2,f16c")]
-pub(super) fn affine_scales(w: &[u8]) -> (__m256, __m256) {
+pub(super) fn affine(w: &[u8]) -> (__m256, __m256) {
     // The packing is that of `q4_k::unpack_scales`, here eight bytes at a time: first the scales of blocks 0 to 3 and
     // their minima, then those of blocks 4 to 7.
     let word = |at: usize| u64::from(u32::from_le_bytes([w[at], w[at + 1], w[at + 2], w[at + 3]]));
