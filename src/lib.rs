@@ -23,4 +23,5 @@ pub use gguf::Gguf;
 pub use model::Model;
 pub use sampler::{Sampler, SamplerConfig};
 pub use session::{Batch, Session, SessionError, SessionOptions, Take};
+pub use temporary::write_whole;
 pub use tokenizer::{ChatTemplate, TokenDecoder, Tokenizer};

@@ -7,7 +7,7 @@ pub use batch::{Batch, Take};
 
 use crate::model::{Config, Scratch, Segment, State, Workers};
 use crate::{Model, Result};
-use brooklet_kernels::{KvLayout, Team, TensorType};
+use brooklet_kernels::{FEW_TOKENS, KvLayout, Team, TensorType};
 use rayon::ThreadPool;
 use std::sync::Arc;
 
@@ -15,8 +15,8 @@ use std::sync::Arc;
 const PREFILL_CHUNK: usize = 128;
 /// The same where memory is short: more than a few, so that a weight is not laid open for them alone.
 const SMALL_CHUNK: usize = 32;
-/// Positions whose logits are computed at once when every position's are wanted.
-const LOGITS_CHUNK: usize = 16;
+/// Positions whose logits are computed at once where several are wanted: few, so that they are computed alike.
+const LOGITS_CHUNK: usize = FEW_TOKENS;
 /// The context where neither the user nor a smaller model says otherwise.
 const DEFAULT_CONTEXT: usize = 4096;
 
@@ -76,8 +76,13 @@ pub enum SessionError {
         reason: String,
     },
     /// A session of another model than the batch that it is to be taken forward in.
-    #[error("the sessions of a batch must be of the model that the batch was made for")]
-    OtherModel,
+    #[error(
+        "session {index} of a batch is of another model than the batch: open the model once and share it"
+    )]
+    OtherModel {
+        /// Which of the sessions, counted from 0.
+        index: usize,
+    },
     /// A saved session that does not fit.
     #[error("saved session {path}: expected {expected}, found {found}")]
     Saved {
@@ -102,7 +107,8 @@ pub struct SessionOptions {
     /// Threads for one token or a few at a time, which memory keeps waiting; `None` is as many as `threads`.
     pub decode_threads: Option<usize>,
     /// Less memory for less speed: prompts go in parts of 32 tokens, not 128, and keys and values are not on large
-    /// pages.
+    /// pages. Results differ by rounding where what is left of a prompt in the one case is a few tokens, in the other
+    /// not.
     pub low_memory: bool,
 }
 
@@ -178,12 +184,12 @@ impl Session {
         self.context
     }
 
-    /// Threads it computes prompts on.
+    /// Threads it computes many tokens on.
     pub fn threads(&self) -> usize {
         self.threads.pool.current_num_threads()
     }
 
-    /// Threads it computes single tokens on.
+    /// Threads it computes one token on, or a few.
     pub fn decode_threads(&self) -> usize {
         self.threads.team.threads()
     }
@@ -251,8 +257,8 @@ impl Session {
     ///
     /// Keys and values are cut off. The convolutions keep no history, but they are finite: taking the
     /// last (L - 1) · conv layers tokens again, against the keys and values that are still there,
-    /// restores their state (one more token, and the logits too): exactly where these were taken several at a time,
-    /// else to within rounding.
+    /// restores their state (one more token, and the logits too): exactly where they were taken among many (more than
+    /// [`FEW_TOKENS`]), as they are here, else to within rounding.
     ///
     /// # Errors
     /// `len` is beyond what the session holds.
@@ -385,7 +391,7 @@ impl Threads {
 }
 
 /// Tokens that restore every convolution's state and the last logits: each layer's state needs L - 1
-/// exact inputs, and every convolution below delays exactness by L - 1.
+/// exact inputs, and every convolution below delays exactness by L - 1. Many, as those of a prompt are.
 fn replay_len(config: &Config) -> usize {
-    (config.conv_kernel - 1) * config.num_conv_layers() + 1
+    ((config.conv_kernel - 1) * config.num_conv_layers() + 1).max(FEW_TOKENS + 1)
 }

@@ -8,6 +8,16 @@ use std::path::{Path, PathBuf};
 
 const BUFFER_LEN: usize = 256 << 10;
 
+/// Writes a file that appears under its name, or replaces the one there, only when it is complete.
+///
+/// # Errors
+/// The system's; what stands at the name is no regular file.
+pub fn write_whole(path: &Path, content: &[u8]) -> Result<()> {
+    let mut temporary = Temporary::create(path)?;
+    temporary.file.write_all(content).map_err(Error::io("write", path))?;
+    temporary.persist()
+}
+
 /// A file that is removed when dropped, unless it was persisted.
 #[derive(Debug)]
 pub(crate) struct Temporary {

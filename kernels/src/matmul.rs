@@ -18,9 +18,9 @@ const TOKEN_BLOCK_BYTES: usize = 128 << 10;
 
 /// The most tokens that [`Kernels::matmul_few`] takes. More are worth laying the weights open for.
 pub const FEW_TOKENS: usize = 8;
-/// Weight rows that a few tokens' products are taken of one after the other, before those of the next few: they stay in
-/// an L1 cache.
-const FEW_ROWS: usize = 16;
+/// Bytes of weight rows that the products of a few tokens are taken of one after the other, before those of the next
+/// few: half of an L1 cache.
+const FEW_BYTES: usize = 16 << 10;
 
 /// The right-hand side of a product: rows of `k` activations, one a token.
 #[derive(Clone, Copy)]
@@ -171,21 +171,16 @@ impl Kernels {
     ///
     /// # Panics
     /// As [`Kernels::matmul`]; if there are more tokens.
-    pub fn matmul_few(
-        &self,
-        ty: TensorType,
-        w: &[u8],
-        k: usize,
-        x: Activations<'_>,
-        tile: &mut OutTile<'_>,
-    ) {
+    pub fn matmul_few(&self, ty: TensorType, w: &[u8], k: usize, x: Activations<'_>, tile: &mut OutTile<'_>) {
         let n_tokens = tile.n_tokens;
         let row_bytes = check(ty, w, tile.rows.len(), k, x, n_tokens);
         assert!(n_tokens <= FEW_TOKENS, "{n_tokens} tokens are more than a few");
-        for (i, w) in w.chunks(FEW_ROWS * row_bytes).enumerate() {
-            let rows = i * FEW_ROWS..i * FEW_ROWS + w.len() / row_bytes;
+        let block = (FEW_BYTES / row_bytes).max(1);
+        for (i, w) in w.chunks(block * row_bytes).enumerate() {
+            let rows = i * block..i * block + w.len() / row_bytes;
             let mut columns = tile.columns(rows);
-            let mut out: [&mut [f32]; FEW_TOKENS] = std::array::from_fn(|_| columns.next().unwrap_or_default());
+            let mut out: [&mut [f32]; FEW_TOKENS] =
+                std::array::from_fn(|_| columns.next().unwrap_or_default());
             let out = &mut out[..n_tokens];
             if let (Some(gemvs), Activations::Q8(x)) = ((self.gemv)(ty), x) {
                 let x: [_; FEW_TOKENS] = std::array::from_fn(|t| x.chunks(t));

@@ -1,6 +1,6 @@
-//! Threads that share the work of one decoding step.
+//! Threads that share the work of a pass over one token or a few.
 //!
-//! A step is some eighty short pieces of work with a dependency between each and the next, of 20 to 200 µs: too
+//! A pass is some eighty short pieces of work with a dependency between each and the next, of 20 to 200 µs: too
 //! short for threads to go to sleep in between, too long to leave a core idle. A team's threads spin for the next piece
 //! for some microseconds, then give way to others, then sleep.
 

@@ -2,7 +2,7 @@
 
 use brooklet_kernels::TensorType::{self, *};
 use brooklet_kernels::format::{decode, encode};
-use brooklet_kernels::{Activations, Kernels, Panel, Q8Buffer, Spread, VecDot, all, tiles};
+use brooklet_kernels::{Activations, FEW_TOKENS, Kernels, Panel, Q8Buffer, Spread, VecDot, all, tiles};
 
 fn values(n: usize, seed: u32) -> Vec<f32> {
     (0..n as u32)
@@ -204,6 +204,38 @@ fn a_row_of_a_matvec_does_not_depend_on_its_neighbours() {
                         kernels.matvec(ty, w, k, case.activations(), out);
                     }
                     assert_eq!(parts, whole, "{}, {ty}, {k}, {size} rows at once", kernels.name);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn few_tokens_get_the_bits_of_each_alone() {
+    for kernels in all() {
+        for ty in TensorType::ALL {
+            for k in [512, 512 + 32, 512 + 224].into_iter().filter(|&k| ty.bytes_for(k).is_some()) {
+                for n in 1..=FEW_TOKENS {
+                    let rows = 21;
+                    let case = Case::new(kernels, ty, rows, k, n);
+                    let mut out = vec![f32::NAN; rows * n];
+                    for tile in &mut tiles(&mut out, rows, 18) {
+                        let w =
+                            &case.w[tile.rows().start * case.row_bytes()..tile.rows().end * case.row_bytes()];
+                        kernels.matmul_few(ty, w, k, case.activations(), tile);
+                    }
+                    for (t, out) in out.chunks_exact(rows).enumerate() {
+                        let x = &case.x[t * k..(t + 1) * k];
+                        let mut q8 = Q8Buffer::with_capacity(k);
+                        if ty.is_quantized() {
+                            q8.quantize(kernels, x, k);
+                        }
+                        let lone =
+                            if ty.is_quantized() { Activations::Q8(&q8) } else { Activations::Float { x } };
+                        let mut alone = vec![f32::NAN; rows];
+                        kernels.matvec(ty, &case.w, k, lone, &mut alone);
+                        assert_eq!(out, alone, "{}, {ty}, {k}, token {t} of {n}", kernels.name);
+                    }
                 }
             }
         }

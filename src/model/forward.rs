@@ -57,10 +57,7 @@ impl Scratch {
     }
 
     /// Makes room for `n` tokens at once, if there is not already.
-    fn reserve(&mut self, config: &Config, n: usize, threads: usize) {
-        if self.operand.panels.len() < threads {
-            self.operand.panels.resize_with(threads, Mutex::default);
-        }
+    fn reserve(&mut self, config: &Config, n: usize) {
         if n <= self.tokens {
             return;
         }
@@ -100,7 +97,7 @@ pub struct Segment<'a> {
 
 impl Model {
     /// Takes the tokens of the segments, leaves their hidden states, one segment's after the other's, in the scratch
-    /// and appends keys and values to the states. Every weight is read once for all.
+    /// and, but for a replay, appends keys and values to the states. Every weight is read once for all.
     ///
     /// A result depends on a token's position and past alone, and on whether there were more than
     /// [`FEW_TOKENS`](brooklet_kernels::FEW_TOKENS) in all:
@@ -110,7 +107,10 @@ impl Model {
         let hidden = config.hidden_size;
         let n = segments.iter().map(|s| s.ids.len()).sum();
         let workers = Workers::for_tokens(n, team);
-        scratch.reserve(config, n, workers.threads());
+        scratch.reserve(config, n);
+        if let Workers::Pool = workers {
+            scratch.operand.panels.resize_with(workers.threads(), Mutex::default);
+        }
         scratch.rope.prepare(segments.iter().flat_map(|s| s.first..s.first + s.ids.len()));
         self.embed(segments.iter().flat_map(|s| s.ids), &mut scratch.x[..n * hidden]);
         for (l, layer) in self.weights.layers.iter().enumerate() {
@@ -142,7 +142,8 @@ impl Model {
             n += 1;
         }
         let workers = Workers::for_tokens(n, team);
-        let mut x = self.prepare(&scratch.h[..n * hidden], &mut scratch.operand, &[&self.weights.head], workers);
+        let mut x =
+            self.prepare(&scratch.h[..n * hidden], &mut scratch.operand, &[&self.weights.head], workers);
         self.matmul(&self.weights.head, &mut x, out, workers);
     }
 
@@ -182,9 +183,17 @@ impl Model {
         let conv = &mut s.h[..n * hidden];
         let (mut bcx, mut out) = (bcx, &mut *conv);
         for segment in segments {
-            let LayerState::ShortConv(columns) = &mut segment.state.layers[layer] else { unreachable!("{SAME}") };
+            let LayerState::ShortConv(columns) = &mut segment.state.layers[layer] else {
+                unreachable!("{SAME}")
+            };
             let n = segment.ids.len();
-            short_conv(first(&mut bcx, n * 3 * hidden), &w.taps, columns, first(&mut out, n * hidden), hidden);
+            short_conv(
+                first(&mut bcx, n * 3 * hidden),
+                &w.taps,
+                columns,
+                first(&mut out, n * hidden),
+                hidden,
+            );
         }
         let mut x = self.prepare(conv, &mut s.operand, &[&w.out_proj], workers);
         self.matmul(&w.out_proj, &mut x, &mut s.delta[..n * hidden], workers);
@@ -331,9 +340,13 @@ impl Model {
         }
         let mut parts = spread.parts(self.kernels, w.ty, w.cols, n);
         workers.each(&mut parts, || (), |(), part| self.kernels.spread(w.ty, x, part));
-        workers.each(&mut tiles, || panel(panels), |panel, (tile, w_rows)| {
-            self.kernels.matmul(w.ty, w_rows, w.cols, (x, spread), tile, panel);
-        });
+        workers.each(
+            &mut tiles,
+            || panel(panels),
+            |panel, (tile, w_rows)| {
+                self.kernels.matmul(w.ty, w_rows, w.cols, (x, spread), tile, panel);
+            },
+        );
     }
 }
 
@@ -370,7 +383,7 @@ pub(super) struct Input<'a> {
 }
 
 impl Input<'_> {
-    /// The form that the weights want, for a lone token.
+    /// The form that the weights want, for a few tokens.
     pub(super) fn activations(&self, w: &Matrix) -> Activations<'_> {
         activations(w, self.x, &self.operand.q8)
     }
@@ -385,7 +398,7 @@ fn activations<'a>(w: &Matrix, x: &'a [f32], q8: &'a Q8Buffer) -> Activations<'a
 struct Operand {
     q8: Q8Buffer,
     spread: Spread,
-    /// One a thread.
+    /// One a thread of the pool.
     panels: Vec<Mutex<Panel>>,
 }
 

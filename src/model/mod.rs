@@ -63,13 +63,20 @@ impl Model {
 
     /// Starts to read the weights in the order of their use, beside the caller: a file on disk then streams in while
     /// the session is set up and computes, and the pages of one that is in memory are there when they are wanted.
-    /// Where memory is shorter than the file, leave it: pages would be read to be dropped.
+    /// Where memory is shorter than the file, leave it: pages would be read to be dropped. The thread that reads ends
+    /// with the model, or when it is through.
     pub fn read_ahead(self: &Arc<Self>) {
-        let model = self.clone();
+        let untied = self.gguf.tensor("output.weight").is_some();
+        // Of an embedding that is not the head, a few rows are used.
+        let used = |spec: &tensors::TensorSpec| !(untied && spec.gguf == "token_embd.weight");
+        let (head, layers): (Vec<_>, Vec<_>) = tensors::specs(&self.config)
+            .into_iter()
+            .filter(used)
+            .partition(|spec| !spec.gguf.starts_with("blk."));
+        let model = Arc::downgrade(self);
         let read = move || {
-            let (head, layers): (Vec<_>, Vec<_>) =
-                tensors::specs(&model.config).into_iter().partition(|spec| !spec.gguf.starts_with("blk."));
             for spec in layers.iter().chain(&head) {
+                let Some(model) = model.upgrade() else { return };
                 if let Some(tensor) = model.gguf.tensor(&spec.gguf) {
                     model.gguf.read_ahead(tensor.info);
                 }

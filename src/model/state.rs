@@ -33,9 +33,7 @@ impl State {
                 }
                 LayerKind::Attention { num_kv_heads } => {
                     let kv = KvLayer::new(layout, num_kv_heads, context)?;
-                    if large_pages {
-                        kv.want_large_pages();
-                    }
+                    kv.want_large_pages(large_pages);
                     LayerState::Attention(kv)
                 }
             });

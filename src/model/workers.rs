@@ -9,6 +9,11 @@ pub const POOL_TOKENS: usize = 8;
 /// The fewest elements whose work outside of the matrices is worth a meeting of the team.
 const TEAM_ELEMENTS: usize = 8 << 10;
 
+/// The most weight rows of a tile: a chunk of them fills half of an L2 cache.
+const TILE_ROWS: usize = 256;
+/// Row counts of tiles are multiples of this, the most rows that a micro-kernel computes together.
+const ROW_GROUP: usize = 16;
+
 /// The threads of a pass.
 #[derive(Clone, Copy)]
 pub enum Workers<'a> {
@@ -75,8 +80,3 @@ impl<'a> Workers<'a> {
         rows.div_ceil(a_thread * self.threads()).next_multiple_of(ROW_GROUP).min(TILE_ROWS)
     }
 }
-
-/// The most weight rows of a tile: a chunk of them fills half of an L2 cache.
-const TILE_ROWS: usize = 256;
-/// Row counts of tiles are multiples of this, the most rows that a micro-kernel computes together.
-const ROW_GROUP: usize = 16;

@@ -1,8 +1,8 @@
 //! Several sessions taken forward together.
 
-use super::{Session, SessionError};
-use crate::{Model, Result};
+use super::{LOGITS_CHUNK, Session, SessionError, Threads};
 use crate::model::{Scratch, Segment};
+use crate::{Model, Result};
 use std::sync::Arc;
 
 /// What a session takes in a step of a [`Batch`].
@@ -15,8 +15,6 @@ pub struct Take<'a> {
 
 /// Working memory of passes over several sessions at once, which read every weight once for all of them: several
 /// requests cost far less together than one after the other.
-///
-/// Memory grows with the number of tokens of the largest step, all sessions together.
 pub struct Batch {
     model: Arc<Model>,
     scratch: Scratch,
@@ -29,45 +27,64 @@ impl Batch {
         Batch { scratch: Scratch::new(model.config()), model, logits: Vec::new() }
     }
 
-    /// Takes every session's ids; [`Session::logits`] are then those after its last. Results are to within rounding
-    /// those of [`Session::prefill`]; what they are does not depend on the other sessions, as long as there are any.
-    /// The first session's threads compute.
+    /// Takes every session's ids; [`Session::logits`] are then those after its last. The first session's threads
+    /// compute, in passes of as many tokens in all as one session takes at once.
+    ///
+    /// Results are those of [`Session::prefill`]: bit for bit, where the tokens of a pass are at most
+    /// [`FEW_TOKENS`](brooklet_kernels::FEW_TOKENS) here and there, or more here and there; else to within rounding.
     ///
     /// # Errors
-    /// As [`Session::prefill`] for any session; a session of another model. All are unchanged.
+    /// As [`Session::prefill`] for any session; a session of another [`Model`] than the batch's, even one of the same
+    /// file. All are unchanged.
     pub fn step(&mut self, takes: &mut [Take<'_>]) -> Result<()> {
         let Some(Take { session, .. }) = takes.first() else { return Ok(()) };
         let threads = session.threads.clone();
-        let Batch { model, scratch, logits } = self;
-        let mut context = 0;
-        for Take { session, ids } in &*takes {
-            if !Arc::ptr_eq(&session.model, model) {
-                return Err(SessionError::OtherModel.into());
+        let (mut context, mut most) = (0, usize::MAX);
+        for (index, Take { session, ids }) in takes.iter().enumerate() {
+            if !Arc::ptr_eq(&session.model, &self.model) {
+                return Err(SessionError::OtherModel { index }.into());
             }
             session.check(ids)?;
             context = context.max(session.context);
+            most = most.min(session.chunk());
         }
-        scratch.reserve_context(model.config(), context);
-        let n: usize = takes.iter().map(|take| take.ids.len()).sum();
-        let mut segments: Vec<_> = takes
-            .iter_mut()
-            .map(|Take { session, ids }| {
-                let first = session.tokens.len();
-                session.tokens.extend_from_slice(ids);
-                Segment { ids, first, state: &mut session.state, replay: false }
-            })
-            .collect();
-        threads.run(n, |team| model.forward(&mut segments, scratch, team));
-        let lasts = takes.iter().scan(0, |end, take| {
-            *end += take.ids.len();
-            Some(*end - 1)
-        });
-        let vocab_size = model.config().vocab_size;
-        logits.resize(takes.len() * vocab_size, 0.0);
-        threads.run(takes.len(), |team| model.logits(lasts, scratch, logits, team));
-        for (take, logits) in takes.iter_mut().zip(logits.chunks_exact(vocab_size)) {
-            take.session.logits.copy_from_slice(logits);
+        self.scratch.reserve_context(self.model.config(), context);
+        let mut left: Vec<&[u32]> = takes.iter().map(|take| take.ids).collect();
+        while left.iter().any(|ids| !ids.is_empty()) {
+            self.pass(takes, &mut left, most, &threads);
         }
         Ok(())
+    }
+
+    /// Takes up to `most` of the ids that are left, those of the first sessions first, and computes the logits of the
+    /// sessions that then have none left.
+    fn pass(&mut self, takes: &mut [Take<'_>], left: &mut [&[u32]], most: usize, threads: &Threads) {
+        let Batch { model, scratch, logits } = self;
+        let (mut segments, mut lasts, mut n) = (Vec::new(), Vec::new(), 0);
+        for (i, (take, left)) in takes.iter_mut().zip(left).enumerate() {
+            let count = left.len().min(most - n);
+            let (ids, rest) = left.split_at(count);
+            if ids.is_empty() {
+                continue;
+            }
+            *left = rest;
+            n += count;
+            if rest.is_empty() {
+                lasts.push((i, n - 1));
+            }
+            let first = take.session.tokens.len();
+            take.session.tokens.extend_from_slice(ids);
+            segments.push(Segment { ids, first, state: &mut take.session.state, replay: false });
+        }
+        threads.run(n, |team| model.forward(&mut segments, scratch, team));
+        let vocab_size = model.config().vocab_size;
+        for lasts in lasts.chunks(LOGITS_CHUNK) {
+            logits.resize(lasts.len() * vocab_size, 0.0);
+            let tokens = lasts.iter().map(|(_, token)| *token);
+            threads.run(lasts.len(), |team| model.logits(tokens, scratch, logits, team));
+            for ((i, _), logits) in lasts.iter().zip(logits.chunks_exact(vocab_size)) {
+                takes[*i].session.logits.copy_from_slice(logits);
+            }
+        }
     }
 }

@@ -186,7 +186,8 @@ mod against_a_peer {
         assert_eq!(floats(&test["peer"]["samples_ns"]), [4e6; 2]);
         assert_eq!(floats(&test["peer"]["samples_ts"]), [3000.0; 2]);
         let calls = std::fs::read_to_string(calls).unwrap();
-        let expected = ["on", "off", "on", "on"].map(|fa| format!("pp=16 tg=4 pl=3 c=60 t=2 k=f16 v=f16 fa={fa}"));
+        let expected =
+            ["on", "off", "on", "on"].map(|fa| format!("pp=16 tg=4 pl=3 c=60 t=2 k=f16 v=f16 fa={fa}"));
         assert_eq!(calls.lines().collect::<Vec<_>>(), expected);
     }
 

@@ -7,8 +7,7 @@ use brooklet_kernels::{TensorType, all};
 use brooklet_tools::convert::FileType;
 use safetensors::SafeTensors;
 
-const GOLDEN: &str =
-    concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/golden/demo/golden.safetensors");
+const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/golden/demo/golden.safetensors");
 
 fn numbers<T>(tensors: &SafeTensors, name: &str, from: fn([u8; 4]) -> T) -> Vec<T> {
     let data = tensors.tensor(name).expect("the tensor is there").data();
@@ -30,7 +29,8 @@ fn differences(tensors: &SafeTensors, session: &mut Session) -> (f32, f32) {
         let ids = numbers(tensors, &format!("{name}.ids"), u32::from_le_bytes);
         let positions = numbers(tensors, &format!("{name}.positions"), u32::from_le_bytes);
         let golden = numbers(tensors, &format!("{name}.logits"), f32::from_le_bytes);
-        let spread = golden.iter().copied().fold(f32::MIN, f32::max) - golden.iter().copied().fold(f32::MAX, f32::min);
+        let spread =
+            golden.iter().copied().fold(f32::MIN, f32::max) - golden.iter().copied().fold(f32::MAX, f32::min);
         session.reset();
         let mut rows = golden.chunks_exact(golden.len() / positions.len()).zip(&positions).peekable();
         session
@@ -58,7 +58,9 @@ fn equal_answers(tensors: &SafeTensors, session: &mut Session) -> usize {
         .filter(|name| {
             let expected = numbers(tensors, &format!("{name}.answer"), u32::from_le_bytes);
             session.reset();
-            session.prefill(&numbers(tensors, &format!("{name}.prompt"), u32::from_le_bytes)).expect("the prompt fits");
+            session
+                .prefill(&numbers(tensors, &format!("{name}.prompt"), u32::from_le_bytes))
+                .expect("the prompt fits");
             expected.iter().all(|id| {
                 let logits = session.logits();
                 let best = (0..logits.len()).max_by(|a, b| logits[*a].total_cmp(&logits[*b]));

@@ -1,6 +1,5 @@
 //! Conversations as the command line takes them: a prompt, a system text, tools, earlier messages.
 
-use crate::files::write_whole;
 use crate::hint::HintExt;
 use crate::terminal::note;
 use anyhow::{Context, Result, bail, ensure};
@@ -132,7 +131,7 @@ pub fn read_messages(path: &Path) -> Result<Vec<Message>> {
 
 /// Writes a conversation's turns as [`read_messages`] takes them; the file changes only as a whole.
 pub fn write_messages(path: &Path, messages: &[Message]) -> Result<()> {
-    write_whole(path, (serde_json::to_string_pretty(messages)? + "\n").as_bytes())
+    Ok(brooklet::write_whole(path, (serde_json::to_string_pretty(messages)? + "\n").as_bytes())?)
 }
 
 fn read_tools(path: &Path) -> Result<serde_json::Value> {

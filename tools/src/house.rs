@@ -156,10 +156,8 @@ impl House {
     fn add_reminder(&mut self, args: &Arguments) -> Result<Value, String> {
         args.only(&["text", "day", "time", "hours", "minutes"])?;
         let text = args.text("text")?;
-        let (when, after): (Vec<_>, Vec<_>) = (
-            args.copy(&["day", "time"]).collect(),
-            args.copy(&["hours", "minutes"]).collect(),
-        );
+        let (when, after): (Vec<_>, Vec<_>) =
+            (args.copy(&["day", "time"]).collect(), args.copy(&["hours", "minutes"]).collect());
         let mut line = text.to_string();
         for (_, value) in &when {
             line += &format!(" {}", plain(value));
@@ -233,7 +231,11 @@ impl House {
 fn length(parts: &[(String, Value)]) -> String {
     let mut said: Vec<_> = parts
         .iter()
-        .map(|(unit, n)| if *n == 1 { format!("{n} {}", unit.trim_end_matches('s')) } else { format!("{n} {unit}") })
+        .map(
+            |(unit, n)| {
+                if *n == 1 { format!("{n} {}", unit.trim_end_matches('s')) } else { format!("{n} {unit}") }
+            },
+        )
         .collect();
     match said.pop() {
         Some(last) if !said.is_empty() => format!("{} and {last}", said.join(", ")),

@@ -5,7 +5,6 @@ pub mod answer;
 pub mod commands;
 pub mod conversation;
 pub mod convert;
-pub mod files;
 pub mod gguf_info;
 pub mod hint;
 pub mod house;

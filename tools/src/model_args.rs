@@ -101,7 +101,7 @@ impl ModelArgs {
     /// Opens and checks the model.
     pub fn open(&self) -> Result<Arc<Model>> {
         let model = open_model(&self.model)?;
-        if !self.memory.low_memory {
+        if !self.memory.low_memory && memory_available().is_none_or(|free| model.size_bytes() < free) {
             model.read_ahead();
         }
         Ok(model)
@@ -127,6 +127,15 @@ impl ModelArgs {
     pub fn tokenizer(&self, gguf: &Gguf) -> Result<Arc<Tokenizer>> {
         Ok(Arc::new(Tokenizer::from_gguf(gguf).with_context(|| self.model.display().to_string())?))
     }
+}
+
+/// Bytes that the system could give to this process, cached files among them, where it tells.
+fn memory_available() -> Option<u64> {
+    let limit = || std::fs::read_to_string("/sys/fs/cgroup/memory.max").ok()?.trim().parse::<u64>().ok();
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    let kib: u64 = line.trim().trim_end_matches(" kB").parse().ok()?;
+    Some((kib << 10).min(limit().unwrap_or(u64::MAX)))
 }
 
 /// Opens and checks a model.

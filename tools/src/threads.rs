@@ -1,6 +1,5 @@
 //! How many threads are best on this machine, as `brooklet bench --tune` found out and stored.
 
-use crate::files::write_whole;
 use crate::model_args::parse_threads;
 use crate::state::state_directory;
 use anyhow::{Context, Result};
@@ -42,7 +41,7 @@ pub fn store(best: Threads) -> Result<PathBuf> {
     let mut stored = read(&path);
     stored.insert(machine(), best);
     let text = serde_json::to_string_pretty(&stored)? + "\n";
-    write_whole(&path, text.as_bytes())?;
+    brooklet::write_whole(&path, text.as_bytes())?;
     Ok(path)
 }
 

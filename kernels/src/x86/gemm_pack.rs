@@ -176,11 +176,7 @@ fn pack_nibbles<const BYTES: usize>(w: &[&[u8]], panel: &mut [Vector], offset: O
 /// The last two vectors of a step.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-fn scale<const BYTES: usize>(
-    blocks: [&[u8; BYTES]; ROWS],
-    offset: &Offset,
-    step: &mut [Vector; QUADS + 2],
-) {
+fn scale<const BYTES: usize>(blocks: [&[u8; BYTES]; ROWS], offset: &Offset, step: &mut [Vector; QUADS + 2]) {
     let d = f16s(blocks, 0);
     store_ps(&mut step[QUADS], d);
     let offset = match offset {

@@ -17,7 +17,6 @@ use self::own::Own;
 use self::peer::Peer;
 use self::report::{Measured, Speeds, Subject, Taken};
 use self::test::{Test, combinations};
-use crate::files::write_whole;
 use crate::model_args::{MemoryArgs, open_model, parse_positive, parse_threads};
 use crate::terminal::print_json;
 use crate::threads::stored;
@@ -58,7 +57,7 @@ pub struct Args {
     #[arg(short = 'd', long, value_name = "N,…", value_delimiter = ',', default_value = "0")]
     n_depth: Vec<usize>,
     /// Numbers of sequences to generate at once, measured together; the speed is that of all
-    #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "1", value_parser = parse_positive)]
+    #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "1", value_parser = parse_parallel)]
     parallel: Vec<usize>,
     /// Threads to compute with [default: what --tune stored, else one a physical core]
     #[arg(short, long, value_name = "N,…", value_delimiter = ',', value_parser = parse_threads)]
@@ -85,7 +84,7 @@ pub struct Args {
     #[arg(long)]
     no_limits: bool,
     /// Find the best numbers of threads and store them for all commands
-    #[arg(long, conflicts_with_all = ["vs", "plot", "threads", "n_prompt", "n_gen", "n_depth", "parallel", "ctx"])]
+    #[arg(long, conflicts_with_all = ["vs", "plot", "low_memory", "threads", "n_prompt", "n_gen", "n_depth", "parallel", "ctx"])]
     tune: bool,
     /// Print a JSON array, one object a measurement
     #[arg(long)]
@@ -98,7 +97,8 @@ pub fn run(args: Args) -> Result<()> {
     if args.tune {
         return tune::tune(&model, args.memory.kv_type(), args.repetitions, args.seed, args.json);
     }
-    let tests = combinations(&args.n_prompt, &args.n_gen, &args.n_depth, &args.parallel, &thread_counts(&args));
+    let tests =
+        combinations(&args.n_prompt, &args.n_gen, &args.n_depth, &args.parallel, &thread_counts(&args));
     // A test that does not fit its context is an error before minutes of measuring, not after.
     let Some(largest) = tests.iter().max_by_key(|t| t.context()) else {
         let message = "nothing to measure: -p and -n are both 0\n";
@@ -124,12 +124,22 @@ pub fn run(args: Args) -> Result<()> {
     }
     bar.finish_and_clear();
     if let Some(path) = &args.plot {
-        write_whole(path, plot::chart(&all).as_bytes())?;
+        brooklet::write_whole(path, plot::chart(&all).as_bytes())?;
     }
     if args.json {
         return print_json(&all);
     }
     report::print_rest(&all, bench.model.gguf().file_len())
+}
+
+/// The most sequences that are measured at once; each has a context of its own.
+const MAX_PARALLEL: usize = 256;
+
+fn parse_parallel(text: &str) -> Result<usize, String> {
+    match parse_positive(text)? {
+        n if n <= MAX_PARALLEL => Ok(n),
+        n => Err(format!("{n} sequences are more than the {MAX_PARALLEL} that are measured at once")),
+    }
 }
 
 /// Threads of a prompt and of a generation, for every count asked for.

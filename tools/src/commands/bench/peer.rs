@@ -88,15 +88,16 @@ impl Peer {
     /// # Errors
     /// llama-bench fails.
     pub fn sample(&self, test: Test, threads: usize, flash_attn: bool) -> Result<u64> {
-        let output = self.command(test, threads, flash_attn).output().with_context(|| self.cannot_run())?;
+        let output =
+            self.command(test, threads, flash_attn).output().with_context(|| self.cannot_run(test))?;
         Ok(self.check(output, test, threads)?.0)
     }
 
     fn watched(&self, test: Test, threads: usize, flash_attn: bool) -> Result<(u64, Setup)> {
         let mut command = self.command(test, threads, flash_attn);
         let (output, peak_rss) = run_and_watch(&mut command)
-            .with_context(|| self.cannot_run())
-            .hint(|| "--vs takes the path of llama.cpp's llama-bench".into())?;
+            .with_context(|| self.cannot_run(test))
+            .hint(|| format!("--vs takes the path of llama.cpp's llama-bench; {BATCHED} lies beside it"))?;
         let (ns, build) = self.check(output, test, threads)?;
         Ok((ns, Setup { flash_attn, peak_rss, build }))
     }
@@ -113,13 +114,15 @@ impl Peer {
             let context = (depth + test.n_gen) * test.n_parallel;
             let numbers =
                 [("-npp", depth), ("-ntg", test.n_gen), ("-npl", test.n_parallel), ("-c", context), threads];
-            command.args(numbers.iter().flat_map(|(option, number)| [option.to_string(), number.to_string()]));
+            command
+                .args(numbers.iter().flat_map(|(option, number)| [option.to_string(), number.to_string()]));
         } else {
             command.args(["-r", "1", "-o", "json"]);
             let flash_attn = ("-fa", usize::from(flash_attn));
             let numbers =
                 [("-p", test.n_prompt), ("-n", test.n_gen), ("-d", test.n_depth), threads, flash_attn];
-            command.args(numbers.iter().flat_map(|(option, number)| [option.to_string(), number.to_string()]));
+            command
+                .args(numbers.iter().flat_map(|(option, number)| [option.to_string(), number.to_string()]));
         }
         command
     }
@@ -179,8 +182,8 @@ impl Peer {
         }
     }
 
-    fn cannot_run(&self) -> String {
-        format!("cannot run {}", self.program.display())
+    fn cannot_run(&self, test: Test) -> String {
+        format!("cannot run {}", self.program(test).display())
     }
 }
 
@@ -224,7 +227,11 @@ mod tests {
         let test = Test { n_prompt: 0, n_gen: 64, n_depth: 4096, n_parallel: 1, n_threads: None };
         let four = Test { n_parallel: 4, ..test };
         for (test, program, expected) in [
-            (test, "/x/llama-bench", "-m a.gguf -ctk f16 -ctv f16 -r 1 -o json -p 0 -n 64 -d 4096 -t 3 -fa 1"),
+            (
+                test,
+                "/x/llama-bench",
+                "-m a.gguf -ctk f16 -ctv f16 -r 1 -o json -p 0 -n 64 -d 4096 -t 3 -fa 1",
+            ),
             (
                 four,
                 "/x/llama-batched-bench",

@@ -1,6 +1,6 @@
 //! What is measured.
 
-use brooklet_kernels::TensorType;
+use brooklet_kernels::{FEW_TOKENS, TensorType};
 
 /// One measurement to make: either a prompt or a generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,8 +63,8 @@ pub fn combinations(
             }
             for &n_gen in n_gen.iter().filter(|n| **n > 0) {
                 for &n_parallel in n_parallel {
-                    // Several sequences are several tokens at once, as a prompt is.
-                    let n_threads = if n_parallel > 1 { prefill } else { decode };
+                    // More than a few tokens at once are computed as a prompt is.
+                    let n_threads = if n_parallel > FEW_TOKENS { prefill } else { decode };
                     tests.push(Test { n_prompt: 0, n_gen, n_depth, n_parallel, n_threads });
                 }
             }
@@ -94,10 +94,10 @@ mod tests {
         let expected = [
             ("pp8", 4),
             ("tg4", 2),
-            ("tg4 × 2", 4),
+            ("tg4 × 2", 2),
             ("pp8 @ d32", 4),
             ("tg4 @ d32", 2),
-            ("tg4 × 2 @ d32", 4),
+            ("tg4 × 2 @ d32", 2),
         ];
         assert_eq!(seen, expected.map(|(name, t)| (name.to_string(), Some(t))));
     }

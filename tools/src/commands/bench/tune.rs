@@ -41,7 +41,12 @@ pub fn tune(
     for (test, speeds) in TESTS.into_iter().zip(&mut tried) {
         let context = test.context().min(model.config().context_length);
         let set_up = |threads: &usize| {
-            let options = SessionOptions { context: Some(context), kv_type, threads: Some(*threads), ..Default::default() };
+            let options = SessionOptions {
+                context: Some(context),
+                kv_type,
+                threads: Some(*threads),
+                ..Default::default()
+            };
             Own::new(model, options, test, seed)
         };
         let mut all = counts.iter().map(set_up).collect::<Result<Vec<_>>>()?;
