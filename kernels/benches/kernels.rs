@@ -19,6 +19,8 @@ use work::{Product, numbers};
 const K: usize = 2048;
 /// Weight rows of a product: 64 KiB to 128 KiB in the quantized types.
 const ROWS: usize = 64;
+/// Tokens of a product with a few of them.
+const FEW: usize = 4;
 /// Tokens of a product with many of them.
 const TOKENS: usize = 64;
 
@@ -63,6 +65,18 @@ fn matvec(bencher: Bencher<'_, '_>, Case(kernels, ty): &Case<TensorType>) {
         kernels.matvec(*ty, black_box(&product.w), K, product.activations(), &mut out);
     });
     black_box_drop(out);
+}
+
+/// A few tokens: what several sequences do at once.
+#[divan::bench(args = types())]
+fn matmul_few(bencher: Bencher<'_, '_>, Case(kernels, ty): &Case<TensorType>) {
+    let product = Product::new(kernels, *ty, [ROWS, K, FEW]);
+    let x = product.activations();
+    let mut out = vec![0.0; FEW * ROWS];
+    let mut tiles = tiles(&mut out, ROWS, ROWS);
+    bencher.counter(ItemsCount::new(FEW * ROWS * K)).bench_local(|| {
+        kernels.matmul_few(*ty, black_box(&product.w), K, x, &mut tiles[0]);
+    });
 }
 
 /// Many tokens: what prefill does, with the activations spread beforehand.

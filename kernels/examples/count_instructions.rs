@@ -12,6 +12,8 @@ use work::{Product, numbers};
 /// Weight rows, tokens, and the length of a row: enough that what happens once a call does not show.
 const ROWS: usize = 64;
 const TOKENS: usize = 48;
+/// Tokens of a product with a few.
+const FEW: usize = 4;
 const K: usize = 1024;
 /// Query heads that share keys and values.
 const HEADS: usize = 4;
@@ -42,6 +44,12 @@ fn products(kernels: &Kernels, ty: TensorType) {
     let mut out = vec![0.0; ROWS];
     count(kernels, "matvec", ty.name(), ROWS * K, || {
         kernels.matvec(ty, &one.w, K, one.activations(), &mut out);
+    });
+    let few = Product::new(kernels, ty, [ROWS, K, FEW]);
+    let mut out = vec![0.0; FEW * ROWS];
+    let mut tile = tiles(&mut out, ROWS, ROWS);
+    count(kernels, "matmul_few", ty.name(), FEW * ROWS * K, || {
+        kernels.matmul_few(ty, &few.w, K, few.activations(), &mut tile[0]);
     });
     let many = Product::new(kernels, ty, [ROWS, K, TOKENS]);
     let (x, spread) = (many.activations(), many.spread(kernels));
