@@ -24,6 +24,7 @@ impl Block<32, 18> for Q4_0 {
     }
 
     /// As ggml's reference: the value of largest magnitude becomes −8.
+    #[inline(always)]
     fn encode(x: &[f32; 32], block: &mut [u8; 18]) {
         let d = largest(x) / -8.0;
         let id = if d == 0.0 { 0.0 } else { 1.0 / d };

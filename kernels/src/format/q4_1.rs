@@ -25,6 +25,7 @@ impl Block<32, 20> for Q4_1 {
     }
 
     /// As ggml's reference: the smallest value becomes 0, the largest 15.
+    #[inline(always)]
     fn encode(x: &[f32; 32], block: &mut [u8; 20]) {
         let (min, max) = range(x);
         let d = (max - min) / 15.0;

@@ -25,6 +25,7 @@ impl Block<32, 22> for Q5_0 {
     }
 
     /// As ggml's reference: the value of largest magnitude becomes −16.
+    #[inline(always)]
     fn encode(x: &[f32; 32], block: &mut [u8; 22]) {
         let d = largest(x) / -16.0;
         let id = if d == 0.0 { 0.0 } else { 1.0 / d };

@@ -23,6 +23,7 @@ impl Block<32, 24> for Q5_1 {
     }
 
     /// As ggml's reference: the smallest value becomes 0, the largest 31.
+    #[inline(always)]
     fn encode(x: &[f32; 32], block: &mut [u8; 24]) {
         let (min, max) = range(x);
         let d = (max - min) / 31.0;

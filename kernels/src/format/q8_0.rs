@@ -23,6 +23,7 @@ impl Block<32, 34> for Q8_0 {
     }
 
     /// As ggml's reference: the largest magnitude becomes 127.
+    #[inline(always)]
     fn encode(x: &[f32; 32], block: &mut [u8; 34]) {
         let mut q = [0; 32];
         let d = quantize_block(x, &mut q);

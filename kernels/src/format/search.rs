@@ -25,6 +25,7 @@ const ROUNDS: usize = 3;
 type Lanes<const C: usize> = [f32; C];
 
 /// The value of largest magnitude, the first of equals; NaN never is it.
+#[inline(always)]
 pub(super) fn largest(x: &[f32]) -> f32 {
     x.iter().fold(0.0f32, |max, &v| if v.abs() > max.abs() { v } else { max })
 }
