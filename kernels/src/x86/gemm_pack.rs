@@ -266,7 +266,7 @@ fn eight_rows<'a, const BYTES: usize>(w: &[&'a [u8]]) -> [&'a [[u8; BYTES]]; ROW
 
 /// The `i`th blocks of eight rows.
 #[inline(always)]
-fn blocks<'a, const BYTES: usize>(rows: [&'a [[u8; BYTES]]; ROWS], i: usize) -> [&'a [u8; BYTES]; ROWS] {
+fn blocks<const BYTES: usize>(rows: [&[[u8; BYTES]]; ROWS], i: usize) -> [&[u8; BYTES]; ROWS] {
     let [a, b, c, d, e, f, g, h] = rows;
     [&a[i], &b[i], &c[i], &d[i], &e[i], &f[i], &g[i], &h[i]]
 }

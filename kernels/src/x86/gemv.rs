@@ -126,8 +126,8 @@ pub(super) fn q8_0<const T: usize>(w: &[u8], x: &[&[Q8x256]], out: &mut [&mut [f
         for (scales, x) in scales.iter_mut().zip(x) {
             store_f32(scales, _mm256_mul_ps(d, load_f32(&x.d)));
         }
-        for i in 0..8 {
-            let q = load(w, 34 * i + 2);
+        for (i, w) in w.as_chunks::<34>().0.iter().enumerate() {
+            let q = load(w, 2);
             for t in 0..T {
                 let products = signed(q, &x[t].qs[i]);
                 add_scaled(&mut sums[t].products[i % 2], products, _mm256_set1_ps(scales[t][i]));
