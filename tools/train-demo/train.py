@@ -34,7 +34,7 @@ BLOCK = 16  # steps whose data is made together, so that rows of like length mee
 def arguments():
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument("--work", type=pathlib.Path, default=pathlib.Path("work"), help="where corpus, checkpoints and log live")
-    p.add_argument("--steps", type=int, default=1730)
+    p.add_argument("--steps", type=int, default=2248)
     p.add_argument("--until", help="HH:MM, local time: end then, whatever the step, instead of after --steps")
     p.add_argument("--tokens", type=int, default=5600, help="tokens a step")
     p.add_argument("--micro", type=int, default=2800, help="tokens a forward pass")
