@@ -9,6 +9,7 @@ use crate::model::{Config, Scratch, Segment, State, Workers};
 use crate::{Model, Result};
 use brooklet_kernels::{FEW_TOKENS, KvLayout, Team, TensorType};
 use rayon::ThreadPool;
+use std::iter::once;
 use std::sync::Arc;
 
 /// Tokens taken through the layers at once in prefill.
@@ -159,8 +160,6 @@ impl Session {
         let low_memory = options.low_memory;
         let state =
             State::new(config, kv_layout, context, !low_memory).map_err(|e| resources(e.to_string()))?;
-        let mut scratch = Scratch::new(config);
-        scratch.reserve_context(config, context);
         Ok(Session {
             threads: Arc::new(threads),
             kv_layout,
@@ -168,7 +167,7 @@ impl Session {
             context,
             tokens: Vec::with_capacity(context),
             state,
-            scratch,
+            scratch: Scratch::new(config, context),
             logits: vec![0.0; config.vocab_size],
             model,
         })
@@ -216,7 +215,7 @@ impl Session {
         }
         let last = (ids.len() - 1) % size;
         let Session { model, threads, scratch, logits, .. } = self;
-        threads.run(1, |team| model.logits([last].into_iter(), scratch, logits, team));
+        threads.run(1, |workers| model.logits(once(last), scratch, logits, workers));
         Ok(&self.logits)
     }
 
@@ -235,7 +234,7 @@ impl Session {
                 let count = LOGITS_CHUNK.min(chunk.len() - start);
                 let rows = &mut rows[..count * vocab_size];
                 let Session { model, threads, scratch, .. } = self;
-                threads.run(count, |team| model.logits(start..start + count, scratch, rows, team));
+                threads.run(count, |workers| model.logits(start..start + count, scratch, rows, workers));
                 for (i, row) in rows.chunks_exact(vocab_size).enumerate() {
                     each(c * size + start + i, row);
                 }
@@ -279,11 +278,10 @@ impl Session {
         let mut pos = first;
         for chunk in tokens[first..].chunks(size) {
             let segment = Segment { ids: chunk, first: pos, state: &mut *state, replay: true };
-            threads.run(chunk.len(), |team| model.forward(&mut [segment], scratch, team));
+            threads.run(chunk.len(), |workers| model.forward(&mut [segment], scratch, workers));
             pos += chunk.len();
             if pos == len {
-                let last = [chunk.len() - 1].into_iter();
-                threads.run(1, |team| model.logits(last, scratch, logits, team));
+                threads.run(1, |workers| model.logits(once(chunk.len() - 1), scratch, logits, workers));
             }
         }
         Ok(())
@@ -305,8 +303,6 @@ impl Session {
         let mut state = State::new(config, self.kv_layout, self.context, !self.low_memory)
             .map_err(|e| SessionError::Resources { context: self.context, reason: e.to_string() })?;
         state.copy_from(&self.state);
-        let mut scratch = Scratch::new(config);
-        scratch.reserve_context(config, self.context);
         let mut tokens = Vec::with_capacity(self.context);
         tokens.extend_from_slice(&self.tokens);
         Ok(Session {
@@ -317,7 +313,7 @@ impl Session {
             context: self.context,
             tokens,
             state,
-            scratch,
+            scratch: Scratch::new(config, self.context),
             logits: self.logits.clone(),
         })
     }
@@ -348,7 +344,7 @@ impl Session {
         let first = self.tokens.len();
         let Session { model, threads, state, scratch, .. } = self;
         let segment = Segment { ids, first, state, replay: false };
-        threads.run(ids.len(), |team| model.forward(&mut [segment], scratch, team));
+        threads.run(ids.len(), |workers| model.forward(&mut [segment], scratch, workers));
         self.tokens.extend_from_slice(ids);
     }
 
@@ -385,8 +381,11 @@ impl Threads {
     }
 
     /// Runs a pass over `n` tokens.
-    fn run<T: Send>(&self, n: usize, pass: impl FnOnce(&Team) -> T + Send) -> T {
-        if Workers::team_takes(n) { pass(&self.team) } else { self.pool.install(|| pass(&self.team)) }
+    fn run<T: Send>(&self, n: usize, pass: impl FnOnce(Workers<'_>) -> T + Send) -> T {
+        match Workers::for_tokens(n, &self.team) {
+            Workers::Pool => self.pool.install(|| pass(Workers::Pool)),
+            team => pass(team),
+        }
     }
 }
 

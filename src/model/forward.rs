@@ -8,7 +8,7 @@ use super::state::{LayerState, State};
 use super::weights::{Attention, Matrix, Mixer, Mlp, ShortConv};
 use super::workers::{POOL_TOKENS, Workers};
 use super::{Config, Model};
-use brooklet_kernels::{Activations, Panel, Q8Buffer, Spread, Team, format, tiles};
+use brooklet_kernels::{Activations, Panel, Q8Buffer, Spread, format, tiles};
 use std::sync::{Mutex, MutexGuard, TryLockError};
 
 /// Working memory for up to `tokens` tokens at once, reused by every layer.
@@ -34,7 +34,8 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    pub fn new(config: &Config) -> Scratch {
+    /// With room for a context of `context` positions.
+    pub fn new(config: &Config, context: usize) -> Scratch {
         Scratch {
             tokens: 0,
             x: Vec::new(),
@@ -44,13 +45,13 @@ impl Scratch {
             k: Vec::new(),
             v: Vec::new(),
             delta: Vec::new(),
-            partials: Vec::new(),
+            partials: vec![0.0; partials_len(config.num_heads, config.head_dim, context)],
             rope: Rope::new(config.rope_dim, config.rope_theta),
             operand: Operand::default(),
         }
     }
 
-    /// Makes room for a context of `context` positions.
+    /// Makes room for a context of `context` positions, if there is not already.
     pub fn reserve_context(&mut self, config: &Config, context: usize) {
         let len = partials_len(config.num_heads, config.head_dim, context);
         self.partials.resize(len.max(self.partials.len()), 0.0);
@@ -99,14 +100,12 @@ impl Model {
     /// Takes the tokens of the segments, leaves their hidden states, one segment's after the other's, in the scratch
     /// and, but for a replay, appends keys and values to the states. Every weight is read once for all.
     ///
-    /// A result depends on a token's position and past alone, and on whether there were more than
-    /// [`FEW_TOKENS`](brooklet_kernels::FEW_TOKENS) in all:
-    /// those are computed in another way, on rayon's current pool.
-    pub(crate) fn forward(&self, segments: &mut [Segment<'_>], scratch: &mut Scratch, team: &Team) {
+    /// A result depends on a token's position and past alone, and on whether the workers are those for few tokens or for
+    /// many, which compute in different ways.
+    pub(crate) fn forward(&self, segments: &mut [Segment<'_>], scratch: &mut Scratch, workers: Workers<'_>) {
         let config = &self.config;
         let hidden = config.hidden_size;
         let n = segments.iter().map(|s| s.ids.len()).sum();
-        let workers = Workers::for_tokens(n, team);
         scratch.reserve(config, n);
         if let Workers::Pool = workers {
             scratch.operand.panels.resize_with(workers.threads(), Mutex::default);
@@ -132,7 +131,7 @@ impl Model {
         tokens: impl Iterator<Item = usize>,
         scratch: &mut Scratch,
         out: &mut [f32],
-        team: &Team,
+        workers: Workers<'_>,
     ) {
         let hidden = self.config.hidden_size;
         let mut n = 0;
@@ -141,7 +140,6 @@ impl Model {
             (self.kernels.rms_norm)(x, &self.weights.norm, self.config.norm_eps, h);
             n += 1;
         }
-        let workers = Workers::for_tokens(n, team);
         let mut x =
             self.prepare(&scratch.h[..n * hidden], &mut scratch.operand, &[&self.weights.head], workers);
         self.matmul(&self.weights.head, &mut x, out, workers);

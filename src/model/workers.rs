@@ -25,14 +25,9 @@ pub enum Workers<'a> {
 }
 
 impl<'a> Workers<'a> {
-    /// Whether a pass over `n` tokens runs on the team.
-    pub fn team_takes(n: usize) -> bool {
-        n <= FEW_TOKENS
-    }
-
-    /// Those for `n` tokens, in whose pool a pass over more than a few must run.
+    /// Those for a pass over `n` tokens.
     pub fn for_tokens(n: usize, team: &'a Team) -> Workers<'a> {
-        if Workers::team_takes(n) { Workers::Team(team) } else { Workers::Pool }
+        if n <= FEW_TOKENS { Workers::Team(team) } else { Workers::Pool }
     }
 
     /// How many there are.
@@ -62,7 +57,7 @@ impl<'a> Workers<'a> {
     /// Runs `task(elements, part)` for parts of `out` that are whole rows of `width` elements.
     pub fn rows(self, out: &mut [f32], width: usize, task: impl Fn(Range<usize>, &mut [f32]) + Sync) {
         match self {
-            Workers::Team(_) if out.len() == width || out.len() < TEAM_ELEMENTS => task(0..out.len(), out),
+            Workers::Team(_) if out.len() < TEAM_ELEMENTS => task(0..out.len(), out),
             Workers::Team(team) => team.fill(out, width, task),
             Workers::Pool => {
                 let part = POOL_TOKENS * width;

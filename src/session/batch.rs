@@ -24,7 +24,7 @@ pub struct Batch {
 impl Batch {
     /// Working memory for sessions of a model; it grows at first use.
     pub fn new(model: Arc<Model>) -> Batch {
-        Batch { scratch: Scratch::new(model.config()), model, logits: Vec::new() }
+        Batch { scratch: Scratch::new(model.config(), 0), model, logits: Vec::new() }
     }
 
     /// Takes every session's ids; [`Session::logits`] are then those after its last. The first session's threads
@@ -76,12 +76,12 @@ impl Batch {
             take.session.tokens.extend_from_slice(ids);
             segments.push(Segment { ids, first, state: &mut take.session.state, replay: false });
         }
-        threads.run(n, |team| model.forward(&mut segments, scratch, team));
+        threads.run(n, |workers| model.forward(&mut segments, scratch, workers));
         let vocab_size = model.config().vocab_size;
         for lasts in lasts.chunks(LOGITS_CHUNK) {
             logits.resize(lasts.len() * vocab_size, 0.0);
             let tokens = lasts.iter().map(|(_, token)| *token);
-            threads.run(lasts.len(), |team| model.logits(tokens, scratch, logits, team));
+            threads.run(lasts.len(), |workers| model.logits(tokens, scratch, logits, workers));
             for ((i, _), logits) in lasts.iter().zip(logits.chunks_exact(vocab_size)) {
                 takes[*i].session.logits.copy_from_slice(logits);
             }
