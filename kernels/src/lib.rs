@@ -26,6 +26,6 @@ pub use format::TensorType;
 pub use gemm::{Gemm, Panel, Spread, SpreadPart};
 pub use isa::{Gemv, Gemvs, Kernels, QuantizeQ8, UnknownIsa, VecDot, active, all};
 pub use kv::{KEY_BLOCK, KvLayout, PANEL};
-pub use matmul::{Activations, FEW_TOKENS, OutTile, tiles};
-pub use q8::{Q8Buffer, Q8Part, Q8Row, Q8x256};
+pub use matmul::{Activations, OutTile, tiles};
+pub use q8::{FEW_TOKENS, Q8Buffer, Q8Part, Q8Row, Q8x256};
 pub use team::Team;

@@ -10,14 +10,12 @@ use std::ops::Range;
 use crate::format::TensorType;
 use crate::gemm::{Panel, Spread, SpreadPart};
 use crate::isa::{Kernels, VecDot};
-use crate::q8::Q8Buffer;
+use crate::q8::{FEW_TOKENS, Q8Buffer};
 
 /// Bytes of activations that a block of tokens may take: half of a small L2 cache. Every weight row of a tile
 /// is read once for a block.
 const TOKEN_BLOCK_BYTES: usize = 128 << 10;
 
-/// The most tokens that [`Kernels::matmul_few`] takes. More are worth laying the weights open for.
-pub const FEW_TOKENS: usize = 8;
 /// Bytes of weight rows that the products of a few tokens are taken of one after the other, before those of the next
 /// few: half of an L1 cache.
 const FEW_BYTES: usize = 16 << 10;

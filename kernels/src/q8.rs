@@ -1,11 +1,13 @@
 //! Activations quantized to int8 in blocks of 32, the right-hand side of every quantized product.
 
-use crate::matmul::FEW_TOKENS;
-
 /// Elements that share one scale.
 pub const Q8_BLOCK: usize = 32;
 /// Elements that share one entry of [`Q8Row::sums`].
 pub const Q8_SUM: usize = 16;
+
+/// The most tokens that [`Kernels::matmul_few`](crate::Kernels::matmul_few) takes, and so the most rows that are kept in
+/// the form for few. More are worth laying the weights open for.
+pub const FEW_TOKENS: usize = 8;
 
 /// One quantized row of `k` activations: `x[i] ≈ qs[i] · d[i / 32]`.
 #[derive(Clone, Copy, Debug)]
