@@ -78,9 +78,14 @@ const MAX_THREADS: usize = 512;
 
 /// A number of threads.
 pub(crate) fn parse_threads(text: &str) -> Result<usize, String> {
+    parse_up_to(text, MAX_THREADS, "threads")
+}
+
+/// A whole number from 1 to `most`, of things so called.
+pub(crate) fn parse_up_to(text: &str, most: usize, things: &str) -> Result<usize, String> {
     match parse_positive(text)? {
-        n if n <= MAX_THREADS => Ok(n),
-        n => Err(format!("{n} threads are more than the {MAX_THREADS} that brooklet takes")),
+        n if n <= most => Ok(n),
+        n => Err(format!("{n} {things} are more than the {most} that brooklet takes")),
     }
 }
 

@@ -17,7 +17,7 @@ use self::own::Own;
 use self::peer::Peer;
 use self::report::{Measured, Speeds, Subject, Taken};
 use self::test::{Test, combinations};
-use crate::model_args::{MemoryArgs, open_model, parse_positive, parse_threads};
+use crate::model_args::{MemoryArgs, open_model, parse_positive, parse_threads, parse_up_to};
 use crate::terminal::print_json;
 use crate::threads::stored;
 use crate::ui::step_bar;
@@ -136,10 +136,7 @@ pub fn run(args: Args) -> Result<()> {
 const MAX_PARALLEL: usize = 256;
 
 fn parse_parallel(text: &str) -> Result<usize, String> {
-    match parse_positive(text)? {
-        n if n <= MAX_PARALLEL => Ok(n),
-        n => Err(format!("{n} sequences are more than the {MAX_PARALLEL} that are measured at once")),
-    }
+    parse_up_to(text, MAX_PARALLEL, "sequences")
 }
 
 /// Threads of a prompt and of a generation, for every count asked for.

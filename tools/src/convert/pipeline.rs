@@ -104,10 +104,8 @@ fn check_range(path: &Path, name: &str, x: &[f32], to: TensorType) -> Result<()>
     // As integers, magnitudes order as floats do, with infinity and NaN above all. Many at once are compared sooner than
     // one after the other up to the first that is out of range, which is rare.
     let largest = x.iter().fold(0, |max, v| (v.to_bits() & 0x7fff_ffff).max(max));
-    if largest <= limit.to_bits() {
-        return Ok(());
-    }
-    match x.iter().find(|v| v.is_nan() || v.abs() > limit) {
+    let first = || x.iter().find(|v| v.is_nan() || v.abs() > limit);
+    match (largest > limit.to_bits()).then(first).flatten() {
         None => Ok(()),
         Some(v) if v.is_finite() => {
             let expected = format!("values up to 65504, as {to} holds them (convert to bf16 or f32)");
