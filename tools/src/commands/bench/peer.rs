@@ -107,22 +107,19 @@ impl Peer {
         let mut command = Command::new(self.program(test));
         command.arg("-m").arg(&self.model).args(["-ctk", &kv, "-ctv", &kv]);
         let threads = ("-t", threads);
-        if test.n_parallel > 1 {
+        let numbers = if test.n_parallel > 1 {
             command.args(["--output-format", "jsonl", "-fa", if flash_attn { "on" } else { "off" }]);
             // It takes a prompt of one token at least.
             let depth = test.n_depth.max(1);
             let context = (depth + test.n_gen) * test.n_parallel;
-            let numbers =
-                [("-npp", depth), ("-ntg", test.n_gen), ("-npl", test.n_parallel), ("-c", context), threads];
-            command
-                .args(numbers.iter().flat_map(|(option, number)| [option.to_string(), number.to_string()]));
+            [("-npp", depth), ("-ntg", test.n_gen), ("-npl", test.n_parallel), ("-c", context), threads]
         } else {
             command.args(["-r", "1", "-o", "json"]);
             let flash_attn = ("-fa", usize::from(flash_attn));
-            let numbers =
-                [("-p", test.n_prompt), ("-n", test.n_gen), ("-d", test.n_depth), threads, flash_attn];
-            command
-                .args(numbers.iter().flat_map(|(option, number)| [option.to_string(), number.to_string()]));
+            [("-p", test.n_prompt), ("-n", test.n_gen), ("-d", test.n_depth), threads, flash_attn]
+        };
+        for (option, number) in numbers {
+            command.args([option, &number.to_string()]);
         }
         command
     }
