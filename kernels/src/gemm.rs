@@ -33,11 +33,19 @@ impl Vector {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// Bytes with one scale and one sum a step, or two.
+    #[cfg(target_arch = "x86_64")]
     Bytes {
         subs: usize,
     },
+    #[cfg(target_arch = "x86_64")]
     Words,
     Floats,
+    /// Signed bytes of a token after another.
+    #[cfg(target_arch = "aarch64")]
+    Rows,
+    /// Signed bytes of two tokens interleaved.
+    #[cfg(target_arch = "aarch64")]
+    Pairs,
 }
 
 /// Lays a chunk of a group's rows, slices of equal length, open.
@@ -250,10 +258,22 @@ impl Gemm {
     }
 }
 
-/// Has `len` bytes from `at` on brought into the caches, as a chunk of the next rows, which the processor does not
+/// A float kernel's input: for every element of K, rounded up to whole steps, those of n tokens.
+pub(crate) fn spread_floats(x: Activations<'_>, first: usize, n: usize, k: Chunk, input: &mut [Vector]) {
+    let Activations::Float { x } = x else { panic!("float weights and the wrong kind of activations") };
+    let input: &mut [f32] = Vector::floats_of(input);
+    for t in 0..n {
+        let x = &x[(first + t) * k.k + k.start..][..k.len];
+        for (i, places) in input.chunks_exact_mut(n).enumerate() {
+            places[t] = x.get(i).copied().unwrap_or(0.0);
+        }
+    }
+}
+
+/// Has `len` bytes from `at` on brought into the caches, as those of the next rows, which the processor does not
 /// foresee; any address will do.
-#[inline]
-fn fetch(at: *const u8, len: usize) {
+#[inline(always)]
+pub(crate) fn fetch(at: *const u8, len: usize) {
     for line in (0..len + 63).step_by(64) {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: part of every x86-64; nothing that the program sees is read.
@@ -261,7 +281,9 @@ fn fetch(at: *const u8, len: usize) {
             use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
             _mm_prefetch::<_MM_HINT_T0>(at.wrapping_add(line).cast());
         }
-        #[cfg(not(target_arch = "x86_64"))]
+        #[cfg(target_arch = "aarch64")]
+        crate::arm::prefetch::<0>(at.wrapping_add(line));
+        #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
         let _ = (at, line);
     }
 }

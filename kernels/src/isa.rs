@@ -61,6 +61,8 @@ pub fn all() -> Vec<&'static Kernels> {
     let mut sets = Vec::new();
     #[cfg(target_arch = "x86_64")]
     sets.extend(crate::x86::avx2::detect());
+    #[cfg(target_arch = "aarch64")]
+    sets.extend(crate::arm::detect());
     sets.extend([&crate::portable::KERNELS, &crate::scalar::KERNELS]);
     sets
 }

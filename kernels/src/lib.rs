@@ -7,6 +7,8 @@
 //!
 //! This crate depends on nothing else of brooklet, and holds almost all of its `unsafe` code.
 
+#[cfg(target_arch = "aarch64")]
+mod arm;
 mod attention;
 pub mod format;
 mod gemm;

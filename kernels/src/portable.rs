@@ -158,7 +158,7 @@ fn sum_f64(x: &[f32], f: impl Fn(f64) -> f64) -> f64 {
 }
 
 /// Up to eight values, filled up.
-fn pad(x: &[f32], fill: f32) -> [f32; 8] {
+pub(crate) fn pad(x: &[f32], fill: f32) -> [f32; 8] {
     let mut padded = [fill; 8];
     padded[..x.len()].copy_from_slice(x);
     padded

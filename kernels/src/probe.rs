@@ -48,9 +48,9 @@ pub fn read_bandwidth(data: &[u8], threads: usize) -> f64 {
     (0..TRIES).flat_map(|_| &reads).map(|read| bytes / seconds(*read)).fold(0.0, f64::max)
 }
 
-/// Multiply-adds of small integers a second, `threads` threads together: pairs of `maddubs` and `paddw`, the
-/// inner loop of a quantized product with all loads and scales left out. `None` where the loop is not written
-/// for this processor.
+/// Multiply-adds of small integers a second, `threads` threads together: pairs of `maddubs` and `paddw`, on AArch64
+/// `smull`, `smlal2` and `sadalp`, the inner loop of a quantized product with all loads and scales left out. `None`
+/// where the loop is not written for this processor.
 ///
 /// # Panics
 /// If `threads` is 0.
@@ -110,6 +110,7 @@ fn timed(threads: usize, work: impl Fn() + Sync) -> f64 {
 }
 
 /// Exclusive-or of all words: whatever vectors the target is sure to have.
+#[cfg(any(test, not(target_arch = "aarch64")))]
 fn read_portable(data: &[u8]) -> u64 {
     let mut sums = [0u64; READ_STEP / 8];
     for step in data.as_chunks::<READ_STEP>().0 {
@@ -120,7 +121,7 @@ fn read_portable(data: &[u8]) -> u64 {
     sums.iter().fold(0, |all, sum| all ^ sum)
 }
 
-#[cfg(not(target_arch = "x86_64"))]
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 fn reads() -> Vec<Read> {
     vec![read_portable]
 }
@@ -133,10 +134,17 @@ fn reads() -> Vec<Read> {
     }
 }
 
+#[cfg(target_arch = "aarch64")]
+fn reads() -> Vec<Read> {
+    crate::arm::probe::reads().to_vec()
+}
+
 fn peaks() -> Option<Peaks> {
     #[cfg(target_arch = "x86_64")]
     return crate::x86::probe::peaks();
-    #[cfg(not(target_arch = "x86_64"))]
+    #[cfg(target_arch = "aarch64")]
+    return Some(crate::arm::probe::peaks());
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
     None
 }
 

@@ -385,4 +385,6 @@ fn the_sets_are_listed_best_first() {
     {
         assert_eq!(names[0], "avx2");
     }
+    #[cfg(target_arch = "aarch64")]
+    assert!(names.contains(&"neon"), "{names:?}");
 }

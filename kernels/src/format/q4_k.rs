@@ -51,15 +51,13 @@ pub(super) fn pack_affine(fit: &AffineFit<8>, block: &mut [u8]) {
 /// 0 to 3 and 4 to 7; of groups 4 to 7, the low four bits of both in a byte of 8 to 11, the high two bits
 /// above those of groups 0 to 3.
 pub(crate) fn unpack_scales(bytes: &[u8]) -> ([u8; 8], [u8; 8]) {
-    let (mut scales, mut mins) = ([0; 8], [0; 8]);
-    for i in 0..4 {
-        let (s, m, both) = (bytes[i], bytes[i + 4], bytes[i + 8]);
-        scales[i] = s & 63;
-        mins[i] = m & 63;
-        scales[i + 4] = both & 15 | s >> 6 << 4;
-        mins[i + 4] = both >> 4 | m >> 6 << 4;
-    }
-    (scales, mins)
+    let word = |i: usize| u32::from_le_bytes([bytes[i], bytes[i + 1], bytes[i + 2], bytes[i + 3]]);
+    // Four scales or minima at a time, a byte each.
+    let (s, m, both) = (word(0), word(4), word(8));
+    let (low, high) = (0x0f0f_0f0f, 0x3030_3030);
+    let join =
+        |first: u32, second: u32| (u64::from(first & (low | high)) | u64::from(second) << 32).to_le_bytes();
+    (join(s, both & low | s >> 2 & high), join(m, both >> 4 & low | m >> 2 & high))
 }
 
 /// The reverse of [`unpack_scales`].

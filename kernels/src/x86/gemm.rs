@@ -8,7 +8,7 @@ use std::arch::x86_64::*;
 
 use super::gemm_pack as pack;
 use crate::format::TensorType;
-use crate::gemm::{Chunk, Gemm, Kind, Out, Pack, STEP, Vector};
+use crate::gemm::{Chunk, Gemm, Kind, Out, Pack, STEP, Vector, spread_floats};
 use crate::matmul::Activations;
 use crate::q8::Q8Row;
 
@@ -130,18 +130,6 @@ fn spread_words(x: Activations<'_>, first: usize, n: usize, k: Chunk, input: &mu
                 store(&mut step[g * n + t], _mm256_set1_epi32(pair));
             }
             store_ps(&mut step[PAIRS * n + t], _mm256_set1_ps(d));
-        }
-    }
-}
-
-/// A float kernel's input: for every element of K, rounded up to whole steps, those of n tokens.
-fn spread_floats(x: Activations<'_>, first: usize, n: usize, k: Chunk, input: &mut [Vector]) {
-    let Activations::Float { x } = x else { panic!("float weights and the wrong kind of activations") };
-    let input: &mut [f32] = Vector::floats_of(input);
-    for t in 0..n {
-        let x = &x[(first + t) * k.k + k.start..][..k.len];
-        for (i, places) in input.chunks_exact_mut(n).enumerate() {
-            places[t] = x.get(i).copied().unwrap_or(0.0);
         }
     }
 }

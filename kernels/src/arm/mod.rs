@@ -1,0 +1,72 @@
+//! Kernels for AArch64: one set a level of the instruction set, of which all share what is not a product of integers.
+//!
+//! NEON is part of every AArch64, so that its intrinsics need no detection. What a set needs beyond it is in
+//! [`level`], the only place that differs between the sets but for the micro-kernels in [`gemm`].
+
+mod attention;
+mod float;
+mod gemm;
+mod gemm_float;
+mod gemv;
+mod intrinsics;
+mod level;
+pub(crate) mod probe;
+mod weights;
+
+use crate::format::TensorType::{self, *};
+use crate::isa::{Kernels, VecDot};
+use gemm::{I8mm, Tiles};
+use level::{DotProd, Level, Neon};
+use std::arch::is_aarch64_feature_detected;
+
+static NEON: Kernels = set::<Neon, Neon>("neon");
+static DOTPROD: Kernels = set::<DotProd, DotProd>("dotprod");
+/// A few tokens are multiplied row by row, where SMMLA has no pairs of rows to work on.
+static I8MM: Kernels = set::<DotProd, I8mm>("i8mm");
+
+/// The sets that the processor runs, best first.
+pub(crate) fn detect() -> impl Iterator<Item = &'static Kernels> {
+    let dotprod = is_aarch64_feature_detected!("dotprod");
+    let i8mm = dotprod && is_aarch64_feature_detected!("i8mm");
+    [i8mm.then_some(&I8MM), dotprod.then_some(&DOTPROD), Some(&NEON)].into_iter().flatten()
+}
+
+const fn set<L: Level, T: Tiles>(name: &'static str) -> Kernels {
+    Kernels {
+        name,
+        // SAFETY: here and below, NEON is part of every AArch64.
+        quantize_q8: |x, qs, d, sums| unsafe { float::quantize_q8(x, qs, d, sums) },
+        vec_dot,
+        gemv: gemv::gemv::<L>,
+        gemm: Some(gemm::gemm::<T>),
+        // SAFETY: as above.
+        rms_norm: |x, w, eps, out| unsafe { float::rms_norm(x, w, eps, out) },
+        // SAFETY: as above.
+        silu_mul: |gate, up| unsafe { float::silu_mul(gate, up) },
+        attention: attention::KERNELS,
+    }
+}
+
+/// Quantized rows are multiplied by [`gemv`] and [`gemm`]; one by one, they are only compared with.
+fn vec_dot(ty: TensorType) -> VecDot {
+    match ty {
+        // SAFETY: here and below, NEON is part of every AArch64.
+        F32 => VecDot::Float(|w, x| unsafe { float::dot_f32(w, x) }),
+        // SAFETY: as above.
+        F16 => VecDot::Float(|w, x| unsafe { float::dot_f16(w, x) }),
+        // SAFETY: as above.
+        BF16 => VecDot::Float(|w, x| unsafe { float::dot_bf16(w, x) }),
+        _ => (crate::portable::KERNELS.vec_dot)(ty),
+    }
+}
+
+/// Has the line `AHEAD` bytes behind `at` brought into the nearest cache; any address will do. `AHEAD` is a multiple of
+/// 8, at most 32760.
+#[inline(always)]
+pub(crate) fn prefetch<const AHEAD: usize>(at: *const u8) {
+    // SAFETY: part of every AArch64; nothing that the program sees is read.
+    unsafe {
+        std::arch::asm!("prfm pldl1keep, [{}, #{}]", in(reg) at, const AHEAD,
+            options(nomem, nostack, preserves_flags));
+    }
+}
