@@ -19,10 +19,8 @@ fn a_decoded_token_allocates_nothing() {
     // All conversions first: their threads allocate and free until they have ended.
     let kernels = active().expect("a kernel set");
     let types = [FileType::BF16, FileType::Q4_0, FileType::Q4_K_M, FileType::Q8_0];
-    let models: Vec<_> = types
-        .into_iter()
-        .flat_map(|ty| SHAPES.map(|shape| (shape, ty, model(shape, ty, kernels))))
-        .collect();
+    let models: Vec<_> =
+        types.into_iter().flat_map(|ty| SHAPES.map(|shape| (shape, ty, model(shape, ty, kernels)))).collect();
     for (shape, file_type, model) in models {
         for threads in [1, 3] {
             let model = model.clone();
