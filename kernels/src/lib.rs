@@ -7,6 +7,12 @@
 //!
 //! This crate depends on nothing else of brooklet, and holds almost all of its `unsafe` code.
 
+// Blocks are read in place as the file holds them, little-endian, and a file of more than 4 GiB is mapped whole.
+#[cfg(not(all(target_endian = "little", target_pointer_width = "64")))]
+compile_error!(
+    "brooklet needs a 64-bit little-endian target, such as x86_64 or aarch64: it reads weights in place from a mapped file"
+);
+
 #[cfg(target_arch = "aarch64")]
 mod arm;
 mod attention;

@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 /// `brooklet ARGS…`, not yet started.
 pub fn brooklet<S: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = S>) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_brooklet"));
-    command.args(args).env_remove("BROOKLET_ISA").timeout(std::time::Duration::from_secs(120));
+    command.args(args).timeout(std::time::Duration::from_secs(120));
     command
 }
 

@@ -6,7 +6,7 @@ mod models;
 
 use alloc::{Counting, peak_during};
 use brooklet::{Sampler, SamplerConfig, Session, SessionOptions};
-use brooklet_kernels::all;
+use brooklet_kernels::active;
 use brooklet_tools::convert::FileType;
 use models::{SHAPES, model};
 use std::time::Duration;
@@ -17,11 +17,10 @@ static ALLOC: Counting = Counting;
 #[test]
 fn a_decoded_token_allocates_nothing() {
     // All conversions first: their threads allocate and free until they have ended.
+    let kernels = active().expect("a kernel set");
     let types = [FileType::BF16, FileType::Q4_0, FileType::Q4_K_M, FileType::Q8_0];
-    let models: Vec<_> = types
-        .into_iter()
-        .flat_map(|ty| SHAPES.map(|shape| (shape, ty, model(shape, ty, all()[0]))))
-        .collect();
+    let models: Vec<_> =
+        types.into_iter().flat_map(|ty| SHAPES.map(|shape| (shape, ty, model(shape, ty, kernels)))).collect();
     for (shape, file_type, model) in models {
         for threads in [1, 3] {
             let model = model.clone();

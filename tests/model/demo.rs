@@ -1,9 +1,9 @@
 //! The trained checkpoint, models/demo: logits and greedy answers against transformers' Lfm2ForCausalLM in
 //! float32 (fixtures/golden/demo/make.py).
 
-use crate::models::model;
+use crate::models::{model, sets};
 use brooklet::{Session, SessionOptions};
-use brooklet_kernels::{TensorType, all};
+use brooklet_kernels::TensorType;
 use brooklet_tools::convert::FileType;
 use safetensors::SafeTensors;
 
@@ -78,7 +78,7 @@ fn check(file_type: FileType, kv_type: TensorType, (most, most_rms): (f32, f32),
     let file = std::fs::read(GOLDEN).expect("the fixture is there");
     let tensors = SafeTensors::deserialize(&file).expect("the fixture parses");
     assert_eq!((names(&tensors, ".ids").len(), names(&tensors, ".prompt").len()), (3, 12));
-    for kernels in all() {
+    for kernels in sets() {
         let options = SessionOptions { kv_type, threads: Some(2), ..Default::default() };
         let mut session = Session::new(model("demo", file_type, kernels), options).expect("a session");
         let (largest, rms) = differences(&tensors, &mut session);

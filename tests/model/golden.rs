@@ -5,9 +5,9 @@ mod demo;
 mod models;
 
 use brooklet::{Model, Session, SessionOptions};
-use brooklet_kernels::{TensorType, all};
+use brooklet_kernels::TensorType;
 use brooklet_tools::convert::FileType;
-use models::{SHAPES, model};
+use models::{SHAPES, model, sets};
 use safetensors::SafeTensors;
 use std::sync::Arc;
 
@@ -71,7 +71,7 @@ fn differences(golden: &Golden, session: &mut Session) -> (f32, f32) {
 fn check(file_type: FileType, kv_type: TensorType, bounds: [(f32, f32); 4]) {
     for (shape, (most, most_rms)) in SHAPES.into_iter().zip(bounds) {
         let golden = golden(shape);
-        for kernels in all() {
+        for kernels in sets() {
             let model = model(shape, file_type, kernels);
             let (largest, rms) = differences(&golden, &mut session(&model, kv_type));
             println!("{shape} {file_type} {}: largest {largest:.2e}, rms {rms:.2e}", kernels.name);
@@ -94,7 +94,7 @@ fn f32_equals_transformers() {
 fn greedy_continuations_equal_transformers() {
     for shape in SHAPES {
         let golden = golden(shape);
-        for kernels in all() {
+        for kernels in sets() {
             let model = model(shape, FileType::F32, kernels);
             let mut session = session(&model, TensorType::F32);
             for (prompt, expected) in golden.prompts.iter().zip(&golden.greedy) {

@@ -1,7 +1,7 @@
 //! Models made of the golden checkpoints, converted once a test process.
 
 use brooklet::{Gguf, Model};
-use brooklet_kernels::Kernels;
+use brooklet_kernels::{Kernels, active, all};
 use brooklet_tools::convert::{self, FileType, Options};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex};
@@ -9,6 +9,15 @@ use tempfile::TempDir;
 
 /// Every golden shape: see fixtures/golden/make.py.
 pub const SHAPES: [&str; 4] = ["official", "layers", "odd", "wide"];
+
+/// The kernel sets to test: the one that `BROOKLET_ISA` names, or all.
+#[allow(dead_code, reason = "not every binary of tests goes through the sets")]
+pub fn sets() -> Vec<&'static Kernels> {
+    match std::env::var_os("BROOKLET_ISA") {
+        Some(_) => vec![active().expect("a set of this processor")],
+        None => all(),
+    }
+}
 
 static DIR: LazyLock<TempDir> = LazyLock::new(|| tempfile::tempdir().expect("a temporary directory"));
 

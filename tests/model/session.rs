@@ -4,7 +4,7 @@
 mod models;
 
 use brooklet::{Batch, Error, Model, Session, SessionError, SessionOptions, Take};
-use brooklet_kernels::{FEW_TOKENS, TensorType, all};
+use brooklet_kernels::{FEW_TOKENS, TensorType, active, all};
 use brooklet_tools::convert::FileType;
 use models::{SHAPES, gguf, model};
 use std::sync::Arc;
@@ -19,9 +19,9 @@ fn session(model: &Arc<Model>, threads: usize) -> Session {
     Session::new(model.clone(), options).expect("a session")
 }
 
-/// Every shape as float and quantized, on the best kernel set; one shape on every set.
+/// Every shape as float and quantized, on the kernel set in use; one shape on every set.
 fn models() -> impl Iterator<Item = (String, Arc<Model>)> {
-    let best = all()[0];
+    let best = active().expect("a kernel set");
     let mut list = Vec::new();
     for shape in SHAPES {
         list.extend([(shape, FileType::BF16, best), (shape, FileType::Q4_0, best)]);
@@ -355,7 +355,7 @@ fn every_storage_of_keys_and_values_keeps_the_promises() {
 fn a_session_that_does_not_fit_is_refused_and_changes_nothing() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("session");
-    let kernels = all()[0];
+    let kernels = active().expect("a kernel set");
     let model = model("official", FileType::Q8_0, kernels);
     let mut saved = session(&model, 1);
     saved.prefill(&ids(20)).expect("it fits");
@@ -393,7 +393,7 @@ fn a_session_that_does_not_fit_is_refused_and_changes_nothing() {
 
 #[test]
 fn bad_requests_are_refused_and_change_nothing() {
-    let model = model("odd", FileType::F16, all()[0]);
+    let model = model("odd", FileType::F16, active().expect("a kernel set"));
     let options = |context| SessionOptions { context: Some(context), ..Default::default() };
     for context in [0, 513, usize::MAX] {
         let error = Session::new(model.clone(), options(context)).err().expect("no such context");
@@ -421,7 +421,7 @@ fn bad_requests_are_refused_and_change_nothing() {
 
 #[test]
 fn the_default_context_is_the_models_up_to_4096() {
-    let model = model("official", FileType::F16, all()[0]);
+    let model = model("official", FileType::F16, active().expect("a kernel set"));
     assert_eq!(session(&model, 1).context(), 2048);
     assert!(gguf("official", FileType::F16).exists());
 }

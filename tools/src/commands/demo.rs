@@ -16,8 +16,12 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
-/// The checkpoint in the source tree that this program was built from.
-const CHECKPOINT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/demo");
+/// The checkpoint in the source tree that this program was built from, or where the build says that it is: a release knows
+/// no source tree.
+const CHECKPOINT: &str = match option_env!("BROOKLET_DEMO") {
+    Some(folder) => folder,
+    None => concat!(env!("CARGO_MANIFEST_DIR"), "/../models/demo"),
+};
 
 /// The sentence that stands before the list of tools; the model was trained with it.
 const SYSTEM: &str = "You are Brook, the voice of a small house.";
@@ -56,13 +60,22 @@ pub struct Args {
     /// Another checkpoint of the demo model [default: models/demo of the source tree]
     #[arg(long, value_name = "DIR", default_value = CHECKPOINT, hide_default_value = true)]
     checkpoint: PathBuf,
+    /// A file that the demo model was converted to, instead of converting it
+    #[arg(short, long, value_name = "GGUF", conflicts_with_all = ["file_type", "checkpoint"])]
+    model: Option<PathBuf>,
 }
 
 /// Runs the command.
 pub fn run(args: Args) -> Result<()> {
     let folder = tempfile::tempdir().context("a folder for the converted model")?;
-    let file = folder.path().join("demo.gguf");
-    convert(&args.checkpoint, &file, args.file_type)?;
+    let file = match args.model {
+        Some(file) => file,
+        None => {
+            let file = folder.path().join("demo.gguf");
+            convert(&args.checkpoint, &file, args.file_type)?;
+            file
+        }
+    };
     let mut demo = Demo::load(&file)?;
     if args.chat {
         demo.chat()?;
@@ -80,7 +93,7 @@ fn convert(checkpoint: &Path, file: &Path, file_type: FileType) -> Result<()> {
     let named = || format!("converting {}", checkpoint.display());
     let options = Options { file_type, ..Options::default() };
     let report = convert::convert(checkpoint, file, &options).with_context(named).hint(|| {
-        "run the demo from brooklet's source tree, or name its models/demo with --checkpoint".into()
+        "run the demo from brooklet's source tree, name its models/demo with --checkpoint, or a file made of it with --model".into()
     })?;
     print_line(&format_args!(
         "Converted a checkpoint of {} parameters to {}: {} -> {} ({:.1} bits a weight) in {:.2} s.",
