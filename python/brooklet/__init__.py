@@ -138,7 +138,7 @@ class Model:
         text: Union[str, List[int]] = give(_dump(messages), _tools(tools), add_generation_prompt)
         return text
 
-    def logits(self, ids: Sequence[int], all: bool = False) -> memoryview:
+    def logits(self, ids: Sequence[int], all: bool = False) -> "memoryview[float]":
         """The logits after the last id, or after each: float32, of shape (n_vocab,) or (len(ids), n_vocab).
 
         `numpy.asarray(model.logits(ids))` shares the memory. The session begins anew.
@@ -159,7 +159,7 @@ class Model:
         **options: Any,
     ) -> Iterator[Reply]: ...
 
-    def chat(
+    def chat(  # type: ignore[misc]
         self,
         messages: Sequence[Message],
         tools: Optional[Sequence[Tool]] = None,
@@ -199,7 +199,7 @@ class Model:
         self, prompt: Union[str, Sequence[int]], *, stream: Literal[True], **options: Any
     ) -> Iterator[Reply]: ...
 
-    def generate(
+    def generate(  # type: ignore[misc]
         self,
         prompt: Union[str, Sequence[int]],
         *,
@@ -226,12 +226,14 @@ class Model:
 
         Arguments of tool calls are JSON texts, in messages as well.
         """
-        reply = self.chat(_openai.from_messages(messages), tools, stream=stream, **_openai.options(options))
+        chat: Callable[..., Any] = self.chat
+        reply = chat(_openai.from_messages(messages), tools, stream=stream, **_openai.options(options))
         return _openai.chat_pieces(reply) if stream else _openai.chat(reply)
 
     def create_completion(self, prompt: Union[str, Sequence[int]], stream: bool = False, **options: Any) -> Any:
         """As `generate`, in the shape of OpenAI and llama-cpp-python: a dict, or an iterator of them."""
-        reply = self.generate(prompt, stream=stream, **_openai.options(options))
+        generate: Callable[..., Any] = self.generate
+        reply = generate(prompt, stream=stream, **_openai.options(options))
         return _openai.text_pieces(reply) if stream else _openai.text(reply)
 
     __call__ = create_completion

@@ -2,6 +2,8 @@ from collections.abc import Callable, Sequence
 from os import PathLike
 from typing import Optional, Union, final
 
+__all__ = ["BrookletError", "convert", "quantize", "Generation", "Model", "__VERSION__"]
+
 __VERSION__: str
 
 class BrookletError(Exception): ...

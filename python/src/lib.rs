@@ -3,6 +3,7 @@
 mod convert;
 mod model;
 
+use brooklet_tools::convert::ConvertError;
 use pyo3::exceptions::{PyException, PyFileNotFoundError, PyOSError, PyPermissionError, PyValueError};
 use pyo3::prelude::*;
 use std::io::ErrorKind;
@@ -36,6 +37,9 @@ fn to_py(error: impl Into<anyhow::Error>) -> PyErr {
             ErrorKind::PermissionDenied => PyPermissionError::new_err(words),
             _ => PyOSError::new_err(words),
         };
+    }
+    if matches!(error.downcast_ref(), Some(ConvertError::NotLfm2 { path, .. }) if !path.exists()) {
+        return PyFileNotFoundError::new_err(words);
     }
     match error.chain().find_map(|e| e.downcast_ref::<brooklet::Error>()) {
         Some(brooklet::Error::Session(_)) => PyValueError::new_err(words),
