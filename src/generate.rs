@@ -65,64 +65,171 @@ pub fn generate(
     tokenizer: &Arc<Tokenizer>,
     prompt: &[u32],
     limits: &Limits,
-    mut on_text: impl FnMut(&str) -> bool,
+    on_text: impl FnMut(&str) -> bool,
 ) -> Result<Generation> {
     let started = Instant::now();
     session.prefill(prompt)?;
+    go_on(session, sampler, tokenizer, prompt.len(), started, limits, on_text)
+}
+
+/// As [`generate`], for a session that may hold something already: it is made to hold `prompt` by [`Session::hold`],
+/// whose pieces `on_piece(taken, all)` is told of, and only what is new is computed and counted.
+///
+/// # Errors
+/// The prompt does not fit the context, holds an id outside the vocabulary, or is empty.
+pub fn answer(
+    session: &mut Session,
+    sampler: &mut Sampler,
+    tokenizer: &Arc<Tokenizer>,
+    prompt: &[u32],
+    limits: &Limits,
+    mut on_piece: impl FnMut(usize, usize) -> bool,
+    on_text: impl FnMut(&str) -> bool,
+) -> Result<Generation> {
+    let started = Instant::now();
+    let mut seen = 0;
+    let kept = session.hold(prompt, |taken, all| {
+        seen = taken;
+        on_piece(taken, all)
+    })?;
+    match kept {
+        Some(kept) => go_on(session, sampler, tokenizer, prompt.len() - kept, started, limits, on_text),
+        None => Ok(Generation {
+            text: String::new(),
+            ids: Vec::new(),
+            stop: Stop::Cancelled,
+            prompt_tokens: seen,
+            prompt_time: started.elapsed(),
+            decode_tokens: 0,
+            decode_time: Duration::ZERO,
+        }),
+    }
+}
+
+/// Samples until something ends it; the session holds the prompt.
+fn go_on(
+    session: &mut Session,
+    sampler: &mut Sampler,
+    tokenizer: &Arc<Tokenizer>,
+    prompt_tokens: usize,
+    started: Instant,
+    limits: &Limits,
+    mut on_text: impl FnMut(&str) -> bool,
+) -> Result<Generation> {
     sampler.forget();
     sampler.observe(session.tokens());
-    let mut decoder = TokenDecoder::new(tokenizer.clone(), limits.skip_special);
-    let mut held = HeldText { stops: &limits.stop, text: String::new(), shown: 0 };
-    let mut ids = Vec::new();
-    let (mut prompt_time, mut decode_tokens) = (None, 0);
-    let stop = loop {
-        if limits.max_tokens.is_some_and(|max| ids.len() >= max) {
-            break Stop::Length;
-        }
-        let id = sampler.sample(session.logits());
+    let mut generator = Generator::new(tokenizer.clone(), limits.clone());
+    let mut prompt_time = None;
+    while let Some(text) = generator.step(session, sampler)? {
         prompt_time.get_or_insert_with(|| started.elapsed());
-        if !limits.ignore_eos && tokenizer.eos_ids().contains(&id) {
-            break Stop::Eos;
+        if !on_text(text) {
+            generator.stop = Some(Stop::Cancelled);
+            break;
         }
-        ids.push(id);
-        let stopped = held.push(&decoder.push(id)?);
-        if !on_text(held.take()) {
-            break Stop::Cancelled;
-        }
-        if stopped {
-            break Stop::Text;
-        }
-        if session.tokens().len() == session.context() {
-            break Stop::Context;
-        }
-        session.decode(id)?;
-        decode_tokens += 1;
-    };
-    let stopped = stop == Stop::Text || held.push(&decoder.finish());
-    let rest = held.finish();
-    if !rest.is_empty() && stop != Stop::Cancelled {
-        on_text(rest);
     }
     let prompt_time = prompt_time.unwrap_or_else(|| started.elapsed());
     Ok(Generation {
-        text: held.text,
-        ids,
-        stop: if stopped { Stop::Text } else { stop },
-        prompt_tokens: prompt.len(),
+        text: generator.held.text,
+        ids: generator.ids,
+        stop: generator.stop.unwrap_or(Stop::Cancelled),
+        prompt_tokens,
         prompt_time,
-        decode_tokens,
+        decode_tokens: generator.taken,
         decode_time: started.elapsed() - prompt_time,
     })
 }
 
+/// A generation taken step by step, by a caller who wants to do something else between.
+pub struct Generator {
+    tokenizer: Arc<Tokenizer>,
+    limits: Limits,
+    decoder: TokenDecoder,
+    held: HeldText,
+    ids: Vec<u32>,
+    /// Ids of those that the session has taken.
+    taken: usize,
+    stop: Option<Stop>,
+}
+
+impl Generator {
+    /// One that has not begun.
+    pub fn new(tokenizer: Arc<Tokenizer>, limits: Limits) -> Generator {
+        Generator {
+            decoder: TokenDecoder::new(tokenizer.clone(), limits.skip_special),
+            held: HeldText { stops: limits.stop.clone(), text: String::new(), shown: 0 },
+            tokenizer,
+            limits,
+            ids: Vec::new(),
+            taken: 0,
+            stop: None,
+        }
+    }
+
+    /// Takes the id drawn last into the session and draws the next. The text that is whole by that, possibly empty;
+    /// `None` once the generation has ended.
+    ///
+    /// `session` holds the prompt and, after it, [`Generator::taken`]; `sampler` has observed both.
+    ///
+    /// # Errors
+    /// As [`Session::decode`].
+    pub fn step(&mut self, session: &mut Session, sampler: &mut Sampler) -> Result<Option<&str>> {
+        if self.stop.is_some() {
+            return Ok(None);
+        }
+        if let Some(last) = self.ids.get(self.taken) {
+            if session.tokens().len() == session.context() {
+                return Ok(self.end(Stop::Context));
+            }
+            session.decode(*last)?;
+            self.taken += 1;
+        }
+        if self.limits.max_tokens.is_some_and(|max| self.ids.len() >= max) {
+            return Ok(self.end(Stop::Length));
+        }
+        let id = sampler.sample(session.logits());
+        if !self.limits.ignore_eos && self.tokenizer.eos_ids().contains(&id) {
+            return Ok(self.end(Stop::Eos));
+        }
+        self.ids.push(id);
+        if self.held.push(&self.decoder.push(id)?) {
+            self.stop = Some(Stop::Text);
+            return Ok(Some(self.held.finish()));
+        }
+        Ok(Some(self.held.take()))
+    }
+
+    /// Ends it; what is left of the text, if anything.
+    fn end(&mut self, stop: Stop) -> Option<&str> {
+        let stopped = self.held.push(&self.decoder.finish());
+        self.stop = Some(if stopped { Stop::Text } else { stop });
+        let rest = self.held.finish();
+        (!rest.is_empty()).then_some(rest)
+    }
+
+    /// Why it ended, once it has.
+    pub fn stop(&self) -> Option<Stop> {
+        self.stop
+    }
+
+    /// The ids drawn, without the end-of-sequence id.
+    pub fn ids(&self) -> &[u32] {
+        &self.ids
+    }
+
+    /// Those that the session has taken: all but the last one drawn, perhaps.
+    pub fn taken(&self) -> &[u32] {
+        &self.ids[..self.taken]
+    }
+}
+
 /// The text so far, of which a tail that may become a stop text is not shown yet.
-struct HeldText<'a> {
-    stops: &'a [String],
+struct HeldText {
+    stops: Vec<String>,
     text: String,
     shown: usize,
 }
 
-impl HeldText<'_> {
+impl HeldText {
     /// Adds text; true if a stop text is complete, which is then cut off with all that follows.
     fn push(&mut self, piece: &str) -> bool {
         // A stop text may begin in what is held back, which is never longer than it.
@@ -164,7 +271,7 @@ mod tests {
 
     fn show(stops: &[&str], pieces: &[&str]) -> (Vec<String>, bool) {
         let stops: Vec<String> = stops.iter().map(|s| s.to_string()).collect();
-        let mut held = HeldText { stops: &stops, text: String::new(), shown: 0 };
+        let mut held = HeldText { stops, text: String::new(), shown: 0 };
         let mut shown = Vec::new();
         for piece in pieces {
             let stopped = held.push(piece);

@@ -16,9 +16,10 @@ mod sampler;
 mod session;
 mod temporary;
 pub mod tokenizer;
+pub mod tool_calls;
 
 pub use error::{Error, Result};
-pub use generate::{Generation, Limits, Stop, generate};
+pub use generate::{Generation, Generator, Limits, Stop, answer, generate};
 pub use gguf::Gguf;
 pub use model::Model;
 pub use sampler::{Sampler, SamplerConfig};

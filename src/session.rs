@@ -252,6 +252,33 @@ impl Session {
         self.prefill(&[id])
     }
 
+    /// Makes the session hold exactly `ids`: keeps the longest common start, forgets what it holds after that, and
+    /// takes the rest in pieces of 128, as many as are computed at once, so that pieces cost nothing and the same ids
+    /// are always split alike. After each piece but the last, `on_piece(taken, all)` says whether to go on.
+    /// Returns how many ids were kept, or `None` where it was not to go on.
+    ///
+    /// # Errors
+    /// As [`Session::prefill`] where nothing was held; the session is unchanged.
+    pub fn hold(
+        &mut self,
+        ids: &[u32],
+        mut on_piece: impl FnMut(usize, usize) -> bool,
+    ) -> Result<Option<usize>> {
+        self.check_after(0, ids)?;
+        let kept = ids.iter().zip(&self.tokens).take_while(|(a, b)| a == b).count();
+        self.rollback(kept)?;
+        let mut rest = &ids[kept..];
+        while !rest.is_empty() {
+            let (piece, after) = rest.split_at(PREFILL_CHUNK.min(rest.len()));
+            self.prefill(piece)?;
+            rest = after;
+            if !rest.is_empty() && !on_piece(ids.len() - kept - rest.len(), ids.len() - kept) {
+                return Ok(None);
+            }
+        }
+        Ok(Some(kept))
+    }
+
     /// Forgets everything after the first `len` tokens; the logits are those after the last one kept.
     ///
     /// Keys and values are cut off. The convolutions keep no history, but they are finite: taking the
@@ -349,8 +376,13 @@ impl Session {
     }
 
     fn check(&self, ids: &[u32]) -> Result<(), SessionError> {
+        self.check_after(self.tokens.len(), ids)
+    }
+
+    /// Whether `ids` can be taken at this position.
+    fn check_after(&self, position: usize, ids: &[u32]) -> Result<(), SessionError> {
         let (vocab_size, context) = (self.logits.len(), self.context);
-        let needed = self.tokens.len() + ids.len();
+        let needed = position + ids.len();
         if ids.is_empty() {
             return Err(SessionError::NoTokens);
         }

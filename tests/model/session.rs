@@ -271,6 +271,39 @@ fn a_rollback_equals_never_having_gone_on() {
 }
 
 #[test]
+fn holding_ids_keeps_the_common_start() {
+    let ids = ids(300);
+    let model = model("layers", FileType::Q4_0, all()[0]);
+    let fresh = |ids: &[u32]| {
+        let mut session = session(&model, 2);
+        session.prefill(ids).expect("it fits");
+        bits(session.logits())
+    };
+    let mut held = session(&model, 2);
+    let mut pieces = Vec::new();
+    let kept = held.hold(&ids, |taken, all| {
+        pieces.push((taken, all));
+        true
+    });
+    assert_eq!((kept.unwrap(), &pieces[..]), (Some(0), &[(128, 300), (256, 300)][..]));
+    assert_eq!(bits(held.logits()), fresh(&ids));
+    let other = [&ids[..200], &[5; 20]].concat();
+    for (wanted, common) in [(&other[..], 200), (&other[..100], 100), (&other[..100], 100)] {
+        assert_eq!(held.hold(wanted, |_, _| true).unwrap(), Some(common));
+        assert_eq!(held.tokens(), wanted);
+        assert_eq!(bits(held.logits()), fresh(wanted), "{common}");
+    }
+    assert!(held.hold(&[], |_, _| true).is_err() && held.hold(&[u32::MAX], |_, _| true).is_err());
+    assert_eq!(held.tokens(), &other[..100]);
+
+    let mut stopped = session(&model, 2);
+    assert_eq!(stopped.hold(&ids, |taken, _| taken < 256).unwrap(), None);
+    assert_eq!(stopped.tokens(), &ids[..256]);
+    assert_eq!(stopped.hold(&ids, |_, _| true).unwrap(), Some(256));
+    assert_eq!(bits(stopped.logits()), fresh(&ids));
+}
+
+#[test]
 fn a_fork_goes_on_by_itself() {
     for (name, model) in models() {
         let mut parent = session(&model, 2);

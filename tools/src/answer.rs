@@ -1,30 +1,21 @@
-//! One answer: what the session already holds is kept, the rest of the prompt is taken in pieces that
-//! can be watched and stopped, then the model generates.
+//! One answer of the command line: progress where it takes long, Ctrl-C, and its speed in words.
 
 use crate::ui;
 use anyhow::Result;
-use brooklet::{
-    Error, Generation, Limits, Sampler, SamplerConfig, Session, SessionError, Stop, Tokenizer, generate,
-};
+use brooklet::{Generation, Limits, Sampler, SamplerConfig, Session, Stop, Tokenizer};
 use indicatif::ProgressBar;
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// Ids a piece: as many as a session computes at once, so that pieces cost nothing, and few enough that
-/// Ctrl-C is answered soon on a slow machine. Fixed, so that the same prompt is always split alike.
-const PIECE: usize = 128;
-
 /// A prompt that takes longer than this shows a progress bar.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Makes `session` hold `prompt`, then generates. Only the ids after the longest common start of
-/// `prompt` and [`Session::tokens`] are computed; the figures of the returned [`Generation`] count
-/// those. `on_text` gets each piece of the text and returns whether to go on; setting `cancelled`
-/// stops as well.
+/// [`brooklet::answer`] with a progress bar for a long prompt; setting `cancelled` stops as well.
 ///
 /// # Errors
-/// The prompt does not fit the context, holds an id outside the vocabulary, or is empty.
+/// As [`brooklet::answer`].
 pub fn answer(
     session: &mut Session,
     config: &SamplerConfig,
@@ -34,80 +25,47 @@ pub fn answer(
     cancelled: &AtomicBool,
     mut on_text: impl FnMut(&str) -> bool,
 ) -> Result<Generation> {
-    let context = session.context();
-    if prompt.len() > context {
-        let limit = session.model().config().context_length;
-        return Err(Error::from(SessionError::ContextFull { needed: prompt.len(), context, limit }).into());
-    }
-    // One id at least is left to compute: the logits after the prompt are needed.
-    let common = prompt.iter().zip(session.tokens()).take_while(|(a, b)| a == b).count();
-    let kept = common.min(prompt.len().saturating_sub(1));
-    session.rollback(kept)?;
-
     let mut sampler = Sampler::new(config.clone(), session.model().config().vocab_size);
-    let started = Instant::now();
-    let mut rest = &prompt[kept..];
-    let mut bar = PromptBar::new(rest.len() as u64);
-    while rest.len() > PIECE {
-        let piece = rest.split_off(..PIECE).unwrap_or_default();
-        session.prefill(piece)?;
-        bar.advance(piece.len() as u64);
-        if cancelled.load(Ordering::Relaxed) {
-            return Ok(stopped(piece.len(), started.elapsed()));
-        }
-    }
-    drop(bar);
-    let before = started.elapsed();
-    let mut generation = generate(session, &mut sampler, tokenizer, rest, limits, |text| {
-        on_text(text) && !cancelled.load(Ordering::Relaxed)
-    })?;
-    generation.prompt_tokens = prompt.len() - kept;
-    generation.prompt_time += before;
-    Ok(generation)
-}
-
-/// What was generated when the prompt itself was stopped: nothing.
-fn stopped(prompt_tokens: usize, prompt_time: Duration) -> Generation {
-    Generation {
-        text: String::new(),
-        ids: Vec::new(),
-        stop: Stop::Cancelled,
-        prompt_tokens,
-        prompt_time,
-        decode_tokens: 0,
-        decode_time: Duration::ZERO,
-    }
+    let go_on = || !cancelled.load(Ordering::Relaxed);
+    // Gone before the first text.
+    let bar = RefCell::new(PromptBar { started: Instant::now(), bar: None });
+    let on_piece = |taken: usize, all: usize| {
+        bar.borrow_mut().advance(taken as u64, all as u64);
+        go_on()
+    };
+    let on_text = |text: &str| {
+        bar.borrow_mut().clear();
+        on_text(text) && go_on()
+    };
+    Ok(brooklet::answer(session, &mut sampler, tokenizer, prompt, limits, on_piece, on_text)?)
 }
 
 /// A progress bar that appears only where somebody looks and only once it takes long.
 struct PromptBar {
     started: Instant,
-    done: u64,
-    total: u64,
     bar: Option<ProgressBar>,
 }
 
 impl PromptBar {
-    fn new(total: u64) -> Self {
-        PromptBar { started: Instant::now(), done: 0, total, bar: None }
-    }
-
-    fn advance(&mut self, tokens: u64) {
-        self.done += tokens;
+    fn advance(&mut self, taken: u64, all: u64) {
         if self.bar.is_none() && self.started.elapsed() > PATIENCE {
-            self.bar = Some(ui::step_bar(self.total, "Reading the prompt"));
+            self.bar = Some(ui::step_bar(all, "Reading the prompt"));
         }
         if let Some(bar) = &self.bar {
-            bar.set_position(self.done);
+            bar.set_position(taken);
+        }
+    }
+
+    fn clear(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
         }
     }
 }
 
 impl Drop for PromptBar {
     fn drop(&mut self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
+        self.clear();
     }
 }
 
@@ -143,7 +101,15 @@ mod tests {
 
     #[test]
     fn speeds_leave_out_what_was_not_measured() {
-        let mut generation = stopped(10, Duration::from_millis(100));
+        let mut generation = Generation {
+            text: String::new(),
+            ids: Vec::new(),
+            stop: Stop::Length,
+            prompt_tokens: 10,
+            prompt_time: Duration::from_millis(100),
+            decode_tokens: 0,
+            decode_time: Duration::ZERO,
+        };
         assert_eq!(speed(&generation), "prompt 10 tokens at 100.0 tokens/s, answer 0 tokens");
         generation.ids = vec![1, 2, 3];
         generation.decode_tokens = 2;

@@ -114,13 +114,18 @@ pub fn awaits_answer(messages: &[Message]) -> bool {
 
 /// Reads a conversation's turns: a JSON array of objects with a role.
 pub fn read_messages(path: &Path) -> Result<Vec<Message>> {
-    let messages: Vec<Message> = read_json(path, r#"a JSON array of {"role": …, "content": …}"#)?;
+    parse_messages(&read_text(path)?).with_context(|| path.display().to_string())
+}
+
+/// As [`read_messages`], of a text.
+pub fn parse_messages(text: &str) -> Result<Vec<Message>> {
+    let messages: Vec<Message> =
+        serde_json::from_str(text).context(r#"expected a JSON array of {"role": …, "content": …}"#)?;
     const ROLES: [&str; 4] = ["system", "user", "assistant", "tool"];
     for (i, message) in messages.iter().enumerate() {
         ensure!(
             ROLES.contains(&message.role.as_str()),
-            "{}: message {}: role '{}' is none of {}",
-            path.display(),
+            "message {}: role '{}' is none of {}",
             i + 1,
             message.role,
             ROLES.join(", ")
@@ -135,20 +140,19 @@ pub fn write_messages(path: &Path, messages: &[Message]) -> Result<()> {
 }
 
 fn read_tools(path: &Path) -> Result<serde_json::Value> {
-    const EXPECTED: &str = "a JSON array of function schemas";
-    let tools: serde_json::Value = read_json(path, EXPECTED)?;
-    let Some(list) = tools.as_array() else {
-        bail!("{}: expected {EXPECTED}, found another JSON value", path.display());
-    };
-    if let Some(i) = list.iter().position(|tool| !tool.is_object()) {
-        bail!("{}: tool {}: expected a JSON object, found {}", path.display(), i + 1, list[i]);
-    }
-    Ok(tools)
+    parse_tools(&read_text(path)?).with_context(|| path.display().to_string())
 }
 
-fn read_json<T: serde::de::DeserializeOwned>(path: &Path, expected: &str) -> Result<T> {
-    let text = read_text(path)?;
-    serde_json::from_str(&text).with_context(|| format!("{}: expected {expected}", path.display()))
+/// Functions that a model may call: a JSON array of their schemas.
+pub fn parse_tools(text: &str) -> Result<serde_json::Value> {
+    const EXPECTED: &str = "a JSON array of function schemas";
+    let tools: serde_json::Value =
+        serde_json::from_str(text).with_context(|| format!("expected {EXPECTED}"))?;
+    let Some(list) = tools.as_array() else { bail!("expected {EXPECTED}, found another JSON value") };
+    if let Some(i) = list.iter().position(|tool| !tool.is_object()) {
+        bail!("tool {}: expected a JSON object, found {}", i + 1, list[i]);
+    }
+    Ok(tools)
 }
 
 fn read_text(path: &Path) -> Result<String> {

@@ -54,10 +54,9 @@ fn of(error: &anyhow::Error) -> Option<String> {
     })
 }
 
-/// The error's chain on one line, then the advice on another where there is any.
-pub fn report(error: &anyhow::Error) -> String {
-    let mut text = String::from("error: ");
-    let mut last = String::new();
+/// The error's chain on one line.
+pub fn message(error: &anyhow::Error) -> String {
+    let (mut text, mut last) = (String::new(), String::new());
     for cause in error.chain() {
         let message = cause.to_string();
         // Many errors quote their cause in their own message.
@@ -70,11 +69,13 @@ pub fn report(error: &anyhow::Error) -> String {
         text.push_str(&message);
         last = message;
     }
-    if let Some(hint) = of(error) {
-        text.push_str("\nhint: ");
-        text.push_str(&hint);
-    }
     text
+}
+
+/// The error's chain on one line, then the advice on another where there is any.
+pub fn report(error: &anyhow::Error) -> String {
+    let hint = of(error).map(|hint| format!("\nhint: {hint}"));
+    format!("error: {}{}", message(error), hint.unwrap_or_default())
 }
 
 /// Whether the reader of our output has left (`brooklet … | head`), which is no error.

@@ -1,8 +1,8 @@
 //! The small house that `brooklet demo` lets its model run: rooms, timers, reminders, a shopping list. What a call
 //! answers has the fields that the demo model was trained on (`outcome` in tools/train-demo/generate.py).
 
-use crate::tool_calls::ToolCall;
 use crate::ui;
+use brooklet::tool_calls::ToolCall;
 use serde_json::{Map, Value, json};
 
 /// What the model can call, in the short form that it was trained with.
@@ -251,7 +251,7 @@ fn plain(value: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tool_calls::parse;
+    use brooklet::tool_calls::parse;
 
     /// Each call with the answer that the training data has for it.
     #[test]

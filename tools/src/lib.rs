@@ -12,5 +12,4 @@ pub mod model_args;
 pub mod state;
 pub mod terminal;
 pub mod threads;
-pub mod tool_calls;
 pub mod ui;

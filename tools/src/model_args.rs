@@ -77,7 +77,7 @@ impl From<KvType> for TensorType {
 const MAX_THREADS: usize = 512;
 
 /// A number of threads.
-pub(crate) fn parse_threads(text: &str) -> Result<usize, String> {
+pub fn parse_threads(text: &str) -> Result<usize, String> {
     parse_up_to(text, MAX_THREADS, "threads")
 }
 
@@ -90,7 +90,7 @@ pub(crate) fn parse_up_to(text: &str, most: usize, things: &str) -> Result<usize
 }
 
 /// A whole number of at least 1.
-pub(crate) fn parse_positive(text: &str) -> Result<usize, String> {
+pub fn parse_positive(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(0) | Err(_) => Err("expected a whole number of at least 1".into()),
         Ok(n) => Ok(n),
@@ -212,15 +212,20 @@ pub struct SamplingArgs {
 }
 
 /// What a sampling value may be: the GGUF key that holds it, a test, and the test in words.
-type Range = (&'static str, fn(f32) -> bool, &'static str);
+pub type Range = (&'static str, fn(f32) -> bool, &'static str);
 
-const TEMP: Range = ("general.sampling.temp", |v| v >= 0.0, "a number of at least 0");
-const TOP_P: Range = ("general.sampling.top_p", |v| v > 0.0 && v <= 1.0, "a number above 0, at most 1");
-const MIN_P: Range = ("general.sampling.min_p", |v| (0.0..=1.0).contains(&v), "a number from 0 to 1");
-const REPEAT: Range = ("general.sampling.penalty_repeat", |v| v > 0.0, "a number above 0");
+/// Of [`SamplingArgs::temp`].
+pub const TEMP: Range = ("general.sampling.temp", |v| v >= 0.0, "a number of at least 0");
+/// Of [`SamplingArgs::top_p`].
+pub const TOP_P: Range = ("general.sampling.top_p", |v| v > 0.0 && v <= 1.0, "a number above 0, at most 1");
+/// Of [`SamplingArgs::min_p`].
+pub const MIN_P: Range = ("general.sampling.min_p", |v| (0.0..=1.0).contains(&v), "a number from 0 to 1");
+/// Of [`SamplingArgs::repeat_penalty`].
+pub const REPEAT: Range = ("general.sampling.penalty_repeat", |v| v > 0.0, "a number above 0");
 const TOP_K_KEY: &str = "general.sampling.top_k";
 
-fn in_range(text: &str, (_, valid, words): Range) -> Result<f32, String> {
+/// The number in `text`, if it may be so.
+pub fn in_range(text: &str, (_, valid, words): Range) -> Result<f32, String> {
     match text.parse::<f32>() {
         Ok(v) if v.is_finite() && valid(v) => Ok(v),
         _ => Err(format!("expected {words}")),

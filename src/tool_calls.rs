@@ -63,11 +63,71 @@ pub struct ToolCallError {
 /// # Errors
 /// Calls that do not parse.
 pub fn split_reply(reply: &str) -> Result<(String, Vec<ToolCall>), ToolCallError> {
-    let Some((before, rest)) = reply.split_once(START) else {
-        return Ok((reply.trim().into(), Vec::new()));
-    };
-    let (inside, after) = rest.split_once(END).unwrap_or((rest, ""));
-    Ok(([before.trim(), after.trim()].concat(), parse(inside)?))
+    let mut splitter = ReplySplitter::default();
+    let mut text = splitter.push(reply);
+    match splitter.finish(&mut text) {
+        Some(error) => Err(error),
+        None => Ok((text.trim().into(), splitter.calls)),
+    }
+}
+
+/// Takes a reply apart while it is generated. A marker counts where one piece holds it whole, as it does where it
+/// is the control token.
+#[derive(Default)]
+pub struct ReplySplitter {
+    /// What stands after a start marker whose end marker is to come.
+    open: Option<String>,
+    calls: Vec<ToolCall>,
+    error: Option<ToolCallError>,
+}
+
+impl ReplySplitter {
+    /// The next piece; returns its text outside of the markers. A list of calls that does not parse is text,
+    /// its markers among it.
+    pub fn push(&mut self, piece: &str) -> String {
+        let (mut text, mut rest) = (String::new(), piece);
+        loop {
+            if let Some(open) = &mut self.open {
+                let Some((inside, after)) = rest.split_once(END) else {
+                    open.push_str(rest);
+                    return text;
+                };
+                open.push_str(inside);
+                rest = after;
+                self.close(END, &mut text);
+            } else if let Some((before, after)) = rest.split_once(START) {
+                text.push_str(before);
+                self.open = Some(String::new());
+                rest = after;
+            } else {
+                text.push_str(rest);
+                return text;
+            }
+        }
+    }
+
+    /// Ends the reply: a list that is open counts as closed here. Appends to `text` what turns out to be text, and
+    /// returns why the first list that does not parse does not.
+    pub fn finish(&mut self, text: &mut String) -> Option<ToolCallError> {
+        self.close("", text);
+        self.error.clone()
+    }
+
+    /// The calls so far.
+    pub fn calls(&self) -> &[ToolCall] {
+        &self.calls
+    }
+
+    fn close(&mut self, end: &str, text: &mut String) {
+        let Some(inside) = self.open.take() else { return };
+        match parse(&inside) {
+            Ok(calls) => self.calls.extend(calls),
+            Err(error) => {
+                text.extend([START, &inside, end]);
+                self.error.get_or_insert(error);
+            }
+        }
+    }
 }
 
 /// Parses `[name(key=value, …), …]`, where values are Python's literals: strings, integers, floats, `True`, `False`,
@@ -335,6 +395,20 @@ mod tests {
         let (text, calls) = split_reply("<|tool_call_start|>[cancel_timer()]<|tool_call_end|>Done.").unwrap();
         assert_eq!((text.as_str(), calls.len()), ("Done.", 1));
         assert!(split_reply("<|tool_call_start|>[cancel_timer(]").is_err());
+        let (text, calls) = split_reply(&format!("A {START}[f()]{END}b {START}[g(), h()]")).unwrap();
+        let names: Vec<_> = calls.iter().map(|call| call.name.as_str()).collect();
+        assert_eq!((text.as_str(), &names[..]), ("A b", &["f", "g", "h"][..]));
+    }
+
+    #[test]
+    fn a_reply_in_pieces_keeps_what_does_not_parse() {
+        let mut splitter = ReplySplitter::default();
+        let pieces = ["Well, ", START, "[f(", "a=1)]", END, " and ", START, "[f(]", END, "so"];
+        let mut text: String = pieces.iter().map(|piece| splitter.push(piece)).collect();
+        let error = splitter.finish(&mut text).unwrap();
+        assert_eq!(text, format!("Well,  and {START}[f(]{END}so"));
+        assert_eq!((error.at, error.expected), (3, "an argument's name"));
+        assert_eq!(splitter.calls().iter().map(ToolCall::to_string).collect::<Vec<_>>(), ["f(a=1)"]);
     }
 
     proptest! {
