@@ -3,6 +3,10 @@
 use crate::server::{Reply, Repo, Request, sha256};
 use crate::{Setup, TRIES, bytes};
 use brooklet_tools::hub::Ask;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 const NAME: &str = "M-Q4_0.gguf";
 
@@ -92,6 +96,27 @@ fn a_server_that_fails_for_good_is_given_up() {
     });
     says(setup.pull(""), &["it ends after 0 of 5000 bytes", "goes on where it ended"]);
     assert_eq!(setup.network.requests().len(), TRIES as usize);
+}
+
+/// A server that does not speak TLS stands for one that is not trusted.
+#[test]
+fn an_unsafe_connection_is_not_tried_again() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut setup = Setup::new(&[]);
+    setup.settings.endpoint = format!("https://{}", listener.local_addr().unwrap());
+    let connections = Arc::new(AtomicUsize::new(0));
+    let seen = connections.clone();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            seen.fetch_add(1, Ordering::SeqCst);
+            let mut stream = stream.unwrap();
+            let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
+            // Until the client leaves.
+            let _ = stream.read_to_end(&mut Vec::new());
+        }
+    });
+    says(setup.pull(""), &["no safe connection", "Mozilla's roots"]);
+    assert_eq!(connections.load(Ordering::SeqCst), 1);
 }
 
 #[test]

@@ -127,7 +127,8 @@ impl Repo {
     pub(super) fn link(&self, list: &FileList, file: &RemoteFile) -> bool {
         let same = |commit: String| -> Option<PathBuf> {
             let text = fs::read(self.list_path(&commit)).ok()?;
-            let other = serde_json::from_slice::<FileList>(&text).ok().filter(|list| list.is_sound(&commit))?;
+            let other =
+                serde_json::from_slice::<FileList>(&text).ok().filter(|list| list.is_sound(&commit))?;
             let twin = other.files.iter().find(|f| f.digest == file.digest && self.holds(&other, f))?;
             Some(self.file(&other, twin))
         };

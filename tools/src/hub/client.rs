@@ -9,7 +9,7 @@ use super::{Patience, Settings, Unreachable};
 use crate::hint::HintExt;
 use crate::terminal::note;
 use anyhow::{Context, Result, anyhow};
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::thread;
 use std::time::Duration;
 use ureq::http::{HeaderMap, Uri, header};
@@ -274,6 +274,13 @@ impl Origin {
 fn transport(error: ureq::Error) -> Failure {
     use ureq::Error as E;
     match error {
+        // How rustls says that it does not trust the other side, or does not understand it.
+        E::Io(ref e) if e.kind() == ErrorKind::InvalidData => {
+            let error = Err::<(), _>(anyhow!("no safe connection to the hub: {error}"));
+            let hint = "brooklet trusts servers whose certificates Mozilla's roots vouch for, as they were when it was \
+                        built; a proxy with a root of its own is not among them";
+            Failure::Final(error.hint(|| hint.into()).unwrap_err())
+        }
         E::Io(_) | E::Timeout(_) | E::HostNotFound | E::ConnectionFailed | E::Protocol(_) => {
             Failure::Passing(error.to_string(), None)
         }
