@@ -14,9 +14,10 @@ use anyhow::Result;
                   LFM2-350M-Q4_0.gguf; without it Q4_K_M, else Q4_0, else the only one.\n\
                   A repository with a checkpoint (config.json, safetensors): it is downloaded and converted to TYPE, \
                   one of those of `brooklet convert --help`; without it to q4_0.\n\n\
-                  Downloads go on where they ended, and every file is checked against the hub's digest.\n\n\
+                  Downloads go on where they ended, and every file is checked against the hub's digest. They need a \
+                  brooklet built with `cargo install --path tools --features pull`.\n\n\
                   Environment:\n  \
-                  BROOKLET_CACHE      where models are kept [default: $XDG_CACHE_HOME/brooklet, else ~/.cache/brooklet]\n  \
+                  BROOKLET_CACHE      where models are kept [default: brooklet under $XDG_CACHE_HOME or ~/.cache]\n  \
                   HF_TOKEN            the token for private and gated models [default: the hub's token file]\n  \
                   HF_ENDPOINT         another hub [default: https://huggingface.co]\n  \
                   HF_HUB_OFFLINE=1    take what the cache holds, ask nobody\n\n\

@@ -125,7 +125,6 @@ impl Client {
             }
             let response = request.call().map_err(transport)?;
             let headers = response.headers();
-            // Also of a file that the hub gives itself, whose ETag is its digest then.
             linked.0 = linked.0.or(number(headers, "x-linked-size"));
             linked.1 = linked.1.or_else(|| tag(headers, "x-linked-etag"));
             let status = response.status().as_u16();

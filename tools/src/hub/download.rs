@@ -143,10 +143,11 @@ impl Partial {
                 "{url}: expected {what} {expected}, as the hub listed it, found {found}: try again"
             ))
         };
-        match &answer.linked {
-            (Some(size), _) if *size != file.size => return Err(changed("bytes:", &file.size, size)),
-            (_, Some(tag)) if tag != file.digest.hex() => {
-                return Err(changed("the digest", &file.digest.hex(), &shown(tag)));
+        match (&answer.linked, &file.digest) {
+            ((Some(size), _), _) if *size != file.size => return Err(changed("bytes:", &file.size, size)),
+            // Of an LFS file the tag is the SHA-256.
+            ((_, Some(tag)), Digest::Sha256(listed)) if tag != listed => {
+                return Err(changed("the digest", listed, &shown(tag)));
             }
             _ => {}
         }
