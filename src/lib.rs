@@ -14,6 +14,7 @@ pub mod gguf;
 pub mod model;
 mod sampler;
 mod session;
+mod system;
 mod temporary;
 pub mod tokenizer;
 pub mod tool_calls;

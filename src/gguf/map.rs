@@ -1,6 +1,6 @@
 //! The bytes of a file: mapped, or held in memory.
 
-use crate::{Error, Result};
+use crate::{Error, Result, system};
 use memmap2::Mmap;
 use std::fs::File;
 use std::io;
@@ -35,18 +35,9 @@ impl Bytes {
 
     /// Reads a range ahead of its use, and returns when it is there or, where the system cannot say so, is asked for.
     pub(super) fn read_ahead(&self, range: Range<usize>) {
-        #[cfg(unix)]
         if let Bytes::Mapped(map) = self {
-            use memmap2::Advice;
-            // An advice that is not taken costs time later, nothing else.
-            #[cfg(target_os = "linux")]
-            if map.advise_range(Advice::PopulateRead, range.start, range.len()).is_ok() {
-                return;
-            }
-            let _ = map.advise_range(Advice::WillNeed, range.start, range.len());
+            system::read_ahead(map, range);
         }
-        #[cfg(not(unix))]
-        let _ = range;
     }
 }
 

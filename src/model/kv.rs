@@ -33,13 +33,7 @@ impl KvLayer {
     /// Asks for large pages, or not to get any. Reading a long context touches every page of it for every token: large
     /// ones save page table walks, but hold more than is used. A system without them says so, and has lost nothing.
     pub fn want_large_pages(&self, want: bool) {
-        #[cfg(target_os = "linux")]
-        let _ = self.memory.advise(match want {
-            true => memmap2::Advice::HugePage,
-            false => memmap2::Advice::NoHugePage,
-        });
-        #[cfg(not(target_os = "linux"))]
-        let _ = want;
+        crate::system::want_large_pages(&self.memory, want);
     }
 
     /// How the blocks are laid out.

@@ -3,6 +3,7 @@
 mod bad_input;
 mod bench;
 mod chat;
+mod hub;
 mod inspect;
 mod logits;
 mod run;

@@ -1,6 +1,8 @@
 //! The options that the model commands share, and what they mean.
 
 use crate::hint::HintExt;
+use crate::hub;
+use crate::system::memory_available;
 use crate::threads::stored;
 use anyhow::{Context, Result, bail};
 use brooklet::gguf::GgufError;
@@ -14,8 +16,8 @@ use std::sync::Arc;
 /// Options of every model command.
 #[derive(Debug, clap::Args)]
 pub struct ModelArgs {
-    /// The model: a GGUF file, as `brooklet convert` writes it
-    #[arg(short, long, value_name = "FILE")]
+    /// The model: a GGUF file, as `brooklet convert` writes it, or hf:ORG/REPO:TYPE, as `brooklet pull` fetches it
+    #[arg(short, long, value_name = "FILE", value_parser = parse_model)]
     pub model: PathBuf,
     /// Threads to compute with [default: what `bench --tune` stored, else one a physical core]
     #[arg(short, long, value_name = "N", value_parser = parse_threads)]
@@ -76,6 +78,14 @@ impl From<KvType> for TensorType {
 /// Most threads that `-t` takes: beyond any machine brooklet is made for, and few enough to start.
 const MAX_THREADS: usize = 512;
 
+/// A file, or a model on the hub.
+pub(crate) fn parse_model(text: &str) -> Result<PathBuf, String> {
+    if text.starts_with(hub::PREFIX) {
+        text.parse::<hub::HubName>().map_err(|e| e.to_string())?;
+    }
+    Ok(text.into())
+}
+
 /// A number of threads.
 pub fn parse_threads(text: &str) -> Result<usize, String> {
     parse_up_to(text, MAX_THREADS, "threads")
@@ -134,23 +144,15 @@ impl ModelArgs {
     }
 }
 
-/// Bytes that the system could give to this process, cached files among them, where it tells.
-fn memory_available() -> Option<u64> {
-    let limit = || std::fs::read_to_string("/sys/fs/cgroup/memory.max").ok()?.trim().parse::<u64>().ok();
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    let kib: u64 = line.trim().trim_end_matches(" kB").parse().ok()?;
-    Some((kib << 10).min(limit().unwrap_or(u64::MAX)))
-}
-
 /// Opens and checks a model.
 pub fn open_model(path: &Path) -> Result<Arc<Model>> {
     let gguf = open_gguf(path)?;
     Ok(Arc::new(Model::from_gguf(gguf).with_context(|| path.display().to_string())?))
 }
 
-/// Opens a GGUF file; errors name the file and say how to come by a good one.
+/// Opens a GGUF file, here or on the hub; errors name the file and say how to come by a good one.
 pub fn open_gguf(path: &Path) -> Result<Gguf> {
+    let path = &*hub::local(path)?;
     let name = path.display();
     if path.is_dir() {
         return Err(anyhow::anyhow!("{name} is a directory, not a GGUF file"))

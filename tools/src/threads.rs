@@ -2,6 +2,7 @@
 
 use crate::model_args::parse_threads;
 use crate::state::state_directory;
+use crate::system;
 use anyhow::{Context, Result};
 use std::collections::BTreeMap;
 use std::num::NonZero;
@@ -52,13 +53,7 @@ pub fn available() -> usize {
 
 /// The processor's name as the system gives it, or its architecture.
 pub fn processor() -> String {
-    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let field = |name: &str| {
-        let value = info.lines().find_map(|l| l.strip_prefix(name)?.trim_start().strip_prefix(':'));
-        value.map(|v| v.trim().to_string())
-    };
-    // ARM systems name no model of a processor; some name the board.
-    field("model name").or_else(|| field("Model")).unwrap_or_else(|| std::env::consts::ARCH.into())
+    system::processor().unwrap_or_else(|| std::env::consts::ARCH.into())
 }
 
 fn machine() -> String {

@@ -17,7 +17,8 @@ use self::own::Own;
 use self::peer::Peer;
 use self::report::{Measured, Speeds, Subject, Taken};
 use self::test::{Test, combinations};
-use crate::model_args::{MemoryArgs, open_model, parse_positive, parse_threads, parse_up_to};
+use crate::hub;
+use crate::model_args::{MemoryArgs, open_model, parse_model, parse_positive, parse_threads, parse_up_to};
 use crate::terminal::print_json;
 use crate::threads::stored;
 use crate::ui::step_bar;
@@ -44,8 +45,8 @@ use std::sync::Arc;
                   brooklet bench -m model.gguf --tune"
 )]
 pub struct Args {
-    /// The model: a GGUF file, as `brooklet convert` writes it
-    #[arg(short, long, value_name = "FILE")]
+    /// The model: a GGUF file, as `brooklet convert` writes it, or hf:ORG/REPO:TYPE, as `brooklet pull` fetches it
+    #[arg(short, long, value_name = "FILE", value_parser = parse_model)]
     model: PathBuf,
     /// Lengths of the prompt to measure
     #[arg(short = 'p', long, value_name = "N,…", value_delimiter = ',', default_value = "512")]
@@ -92,7 +93,9 @@ pub struct Args {
 }
 
 /// Runs the command.
-pub fn run(args: Args) -> Result<()> {
+pub fn run(mut args: Args) -> Result<()> {
+    // Other programs are given the file too.
+    args.model = hub::local(&args.model)?;
     let model = open_model(&args.model)?;
     if args.tune {
         return tune::tune(&model, args.memory.kv_type(), args.repetitions, args.seed, args.json);

@@ -1,6 +1,8 @@
 //! `brooklet convert`: turn a Hugging Face LFM2 checkpoint directory into a GGUF file.
 
 use crate::convert::{self, FileType, Options, Progress, Report};
+use crate::hub;
+use crate::model_args::parse_model;
 use crate::ui;
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
@@ -21,14 +23,15 @@ Every type puts each tensor in the type that llama.cpp's quantizer chooses for i
 
 Examples:
   brooklet convert LFM2-350M
-  brooklet convert LFM2-1.2B --type q4_k_m -o lfm2.gguf";
+  brooklet convert LFM2-1.2B --type q4_k_m -o lfm2.gguf
+  brooklet convert hf:LiquidAI/LFM2-350M --type q8_0";
 
 /// Arguments of `brooklet convert`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub struct Args {
-    /// The checkpoint: a directory with config.json, tokenizer.json and model.safetensors
-    #[arg(value_name = "DIR")]
+    /// The checkpoint: a directory with config.json, tokenizer.json and model.safetensors, or hf:ORG/REPO
+    #[arg(value_name = "DIR", value_parser = parse_model)]
     dir: PathBuf,
 
     /// Where to write; a directory is given the default name [default: NAME-TYPE.gguf, as LFM2-350M-Q4_0.gguf]
@@ -49,8 +52,9 @@ pub struct Args {
 ///
 /// The file's path goes to stdout when it is complete; progress, warnings and the summary to stderr.
 pub fn run(args: Args) -> Result<()> {
-    let output = output_path(&args.dir, args.output, args.file_type)?;
-    let work = |options: &Options| convert::convert(&args.dir, &output, options);
+    let dir = hub::local_checkpoint(&args.dir)?;
+    let output = output_path(&dir, args.output, args.file_type)?;
+    let work = |options: &Options| convert::convert(&dir, &output, options);
     report(&with_ui("converting", args.file_type, args.threads, work)?)
 }
 

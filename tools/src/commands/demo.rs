@@ -223,7 +223,7 @@ impl Demo {
             self.answers.0,
             rate(self.answers)
         ))?;
-        match resident_bytes() {
+        match crate::system::resident_bytes() {
             Some(bytes) => print_line(&format_args!("Resident memory: {}.", human_bytes(bytes))),
             None => Ok(()),
         }
@@ -242,11 +242,4 @@ fn spaced(value: &serde_json::Value) -> String {
         }
         other => other.to_string(),
     }
-}
-
-/// The process's memory that is in RAM, where the system says so.
-fn resident_bytes() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    line.split_whitespace().next()?.parse::<u64>().ok()?.checked_mul(1024)
 }

@@ -1,7 +1,7 @@
 //! `brooklet inspect`: show what a GGUF file holds.
 
 use crate::gguf_info::{elements, file_type, n_params, tensor_bytes};
-use crate::model_args::{SamplingArgs, describe, open_gguf};
+use crate::model_args::{SamplingArgs, describe, open_gguf, parse_model};
 use crate::terminal::{print_json, printable};
 use crate::ui::{human_bytes, human_count, table};
 use anyhow::Result;
@@ -24,8 +24,8 @@ use std::path::PathBuf;
                   brooklet inspect model.gguf --json | jq .metadata"
 )]
 pub struct Args {
-    /// The GGUF file
-    #[arg(value_name = "FILE")]
+    /// The GGUF file, or hf:ORG/REPO:TYPE, as `brooklet pull` fetches it
+    #[arg(value_name = "FILE", value_parser = parse_model)]
     file: PathBuf,
     /// Print one JSON object
     #[arg(long)]

@@ -6,6 +6,7 @@ pub mod convert;
 pub mod demo;
 pub mod inspect;
 pub mod logits;
+pub mod pull;
 pub mod quantize;
 pub mod run;
 pub mod synth;
@@ -41,6 +42,8 @@ pub struct Cli {
 enum Command {
     /// Convert the small model that ships with brooklet and let it answer
     Demo(demo::Args),
+    /// Download a model from the Hugging Face hub
+    Pull(pull::Args),
     /// Turn a Hugging Face LFM2 checkpoint directory into a GGUF file
     Convert(convert::Args),
     /// Turn a float GGUF file into a quantized one
@@ -69,6 +72,7 @@ enum Command {
 pub fn main(cli: Cli) -> ExitCode {
     let outcome = match cli.command {
         Command::Demo(args) => demo::run(args),
+        Command::Pull(args) => pull::run(args),
         Command::Convert(args) => convert::run(args),
         Command::Quantize(args) => quantize::run(args),
         Command::Chat(args) => chat::run(args),

@@ -3,6 +3,7 @@
 mod tokenizer;
 mod weights;
 
+use crate::system;
 use crate::ui;
 use anyhow::{Context, Result, bail};
 use brooklet::model::tensors::{TensorSpec, specs};
@@ -141,9 +142,7 @@ pub fn run(args: Args) -> Result<()> {
         _ => Path::new("."),
     };
     // Written beside the destination and renamed, so that a failure leaves nothing.
-    let temporary = tempfile::Builder::new()
-        .prefix(".brooklet-synth-")
-        .permissions(permissions())
+    let temporary = system::for_everyone(tempfile::Builder::new().prefix(".brooklet-synth-"))
         .tempdir_in(parent)
         .with_context(|| format!("cannot write in {}", parent.display()))?;
 
@@ -174,12 +173,6 @@ pub fn run(args: Args) -> Result<()> {
         dir.display()
     );
     ui::print_line(&dir.display())
-}
-
-#[cfg(unix)]
-fn permissions() -> fs::Permissions {
-    // As mkdir would make it; tempfile's own default is for its owner only.
-    std::os::unix::fs::PermissionsExt::from_mode(0o777)
 }
 
 #[cfg(test)]

@@ -6,11 +6,11 @@
 
 use super::error::{ConvertError, Result, short};
 use super::json;
+use crate::system::read_exact_at;
 use brooklet_kernels::TensorType;
 use safetensors::Dtype;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::os::unix::fs::FileExt;
 use std::path::{Component, Path, PathBuf};
 
 /// A header describes some hundred bytes a tensor; 32 MiB would be 200,000 of them.
@@ -111,14 +111,14 @@ impl Checkpoint {
         if file_len < 8 {
             return Err(fail(format!("no safetensors file: expected at least 8 bytes, found {file_len}")));
         }
-        file.read_exact_at(&mut prefix, 0).map_err(ConvertError::io("read", &path))?;
+        read_exact_at(&file, &mut prefix, 0).map_err(ConvertError::io("read", &path))?;
         let header_len = u64::from_le_bytes(prefix);
         let room = MAX_HEADER.min(file_len - 8);
         if header_len > room {
             return Err(fail(format!("header length: expected at most {room} bytes, found {header_len}")));
         }
         let mut header = vec![0; header_len as usize];
-        file.read_exact_at(&mut header, 8).map_err(ConvertError::io("read", &path))?;
+        read_exact_at(&file, &mut header, 8).map_err(ConvertError::io("read", &path))?;
         let metadata: safetensors::tensor::Metadata = serde_json::from_slice(&header).map_err(|e| {
             fail(format!("the header does not parse or contradicts itself: {}", short(&e.to_string())))
         })?;
@@ -211,7 +211,7 @@ impl Checkpoint {
     pub fn read_at(&self, tensor: &Tensor, offset: u64, out: &mut [u8]) -> Result<()> {
         assert!(offset + out.len() as u64 <= tensor.len, "read within the tensor");
         let shard = &self.shards[tensor.shard];
-        shard.file.read_exact_at(out, tensor.offset + offset).map_err(ConvertError::io("read", &shard.path))
+        read_exact_at(&shard.file, out, tensor.offset + offset).map_err(ConvertError::io("read", &shard.path))
     }
 }
 

@@ -1,5 +1,6 @@
 //! The most memory that a process held, its part of mapped files included, where the system tells it (Linux).
 
+use crate::system::peak_bytes;
 use std::io;
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,7 +9,7 @@ use std::time::Duration;
 
 /// Of this process so far, in bytes.
 pub fn own_peak() -> Option<u64> {
-    peak("self")
+    peak_bytes("self")
 }
 
 /// Runs a command to its end. Gives its output and the most memory it held, in bytes.
@@ -25,7 +26,7 @@ pub fn run_and_watch(command: &mut Command) -> io::Result<(Output, Option<u64>)>
         let watch = scope.spawn(|| {
             let mut most = None;
             while !ended.load(Ordering::Relaxed) {
-                most = most.max(peak(&process));
+                most = most.max(peak_bytes(&process));
                 thread::sleep(INTERVAL);
             }
             most
@@ -35,13 +36,6 @@ pub fn run_and_watch(command: &mut Command) -> io::Result<(Output, Option<u64>)>
         let most = watch.join().unwrap_or(None);
         Ok((output?, most))
     })
-}
-
-fn peak(process: &str) -> Option<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
-    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"))?;
-    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    kib.checked_mul(1024)
 }
 
 #[cfg(all(test, target_os = "linux"))]

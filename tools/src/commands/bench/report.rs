@@ -33,7 +33,7 @@ impl Subject {
     pub fn of(model: &Model, filename: &std::path::Path, kv: TensorType) -> Subject {
         Subject {
             cpu_info: processor(),
-            load_average: load_average(),
+            load_average: crate::system::load_average(),
             model_filename: filename.display().to_string(),
             model_type: model_type(model),
             model_size: model.size_bytes(),
@@ -56,10 +56,6 @@ impl Subject {
             printable(&self.cpu_info),
         )
     }
-}
-
-fn load_average() -> Option<f64> {
-    std::fs::read_to_string("/proc/loadavg").ok()?.split(' ').next()?.parse().ok()
 }
 
 /// Architecture, size and quantization, as llama-bench names models: `lfm2 350M Q4_0`.
