@@ -488,74 +488,109 @@ impl Tiles for I8mm {
     ) {
         let Steps { n, mut panel, mut input } = Steps::new::<T, SUBS, MINS>(panel, input);
         // Of two pairs of tokens and four pairs of rows; as many as there are.
+        let none = [[vdupq_n_s32(0); 4]; TOKENS / 2];
         let mut acc = [[zero(); 4]; TOKENS / 2];
-        let pairs = T.div_ceil(2);
-        let whole = |pair: usize| 2 * pair + 1 < T;
         for _ in 0..n {
-            let mut products = [[vdupq_n_s32(0); 4]; TOKENS / 2];
-            for octet in 0..4 {
-                // SAFETY: the steps are there; an octet of eight rows is four sixteens.
-                let w: [_; 4] = std::array::from_fn(|p| unsafe { integers(panel, 4 * octet + p) });
-                for pair in 0..pairs {
-                    // SAFETY: as above; a pair's input is eight sixteens, a token's four.
-                    let x = unsafe {
-                        let at = input.add(128 * pair);
-                        match whole(pair) {
-                            true => integers(at, octet),
-                            false => vreinterpretq_s8_s64(vld1q_dup_s64(at.add(8 * octet).cast())),
-                        }
-                    };
-                    for p in 0..4 {
-                        products[pair][p] = smmla(products[pair][p], w[p], x);
-                    }
+            // SAFETY: the steps are there.
+            unsafe {
+                let first = add_octet::<T>(none, panel, input, 0);
+                let mut products = add_octet::<T>(first, panel, input, 1);
+                if SUBS == 2 {
+                    add_scaled_pairs::<T, SUBS, MINS>(&mut acc, products, panel, input, 0);
+                    products = none;
                 }
-                if octet == 3 || (SUBS == 2 && octet == 1) {
-                    let sub = if SUBS == 2 { octet / 2 } else { 0 };
-                    // A factor of a pair's two tokens for their place in the lanes.
-                    // SAFETY: as above.
-                    let factor = |pair: usize, which: usize| unsafe {
-                        let at = input.add(128 * pair);
-                        match whole(pair) {
-                            true => floats(at, 4 + which),
-                            false => vld1q_dup_f32(at.add(32 + 4 * which).cast()),
-                        }
-                    };
-                    let which = if SUBS == 1 { 1 } else { 2 + sub };
-                    for half in 0..2 {
-                        // SAFETY: as above.
-                        let (scale, min) = unsafe {
-                            let scale = floats(panel, 2 * (INTEGERS + sub) + half);
-                            match MINS {
-                                true => (scale, floats(panel, 2 * (INTEGERS + SUBS + sub) + half)),
-                                false => (scale, zero()),
-                            }
-                        };
-                        let scale = [vzip1q_f32(scale, scale), vzip2q_f32(scale, scale)];
-                        let min = [vzip1q_f32(min, min), vzip2q_f32(min, min)];
-                        for pair in 0..pairs {
-                            for i in 0..2 {
-                                let p = 2 * half + i;
-                                let scale = vmulq_f32(scale[i], factor(pair, 0));
-                                let products = vcvtq_f32_s32(products[pair][p]);
-                                acc[pair][p] = vfmaq_f32(acc[pair][p], products, scale);
-                                if MINS {
-                                    acc[pair][p] = vfmaq_f32(acc[pair][p], min[i], factor(pair, which));
-                                }
-                            }
-                        }
-                    }
-                    products = [[vdupq_n_s32(0); 4]; TOKENS / 2];
-                }
+                let third = add_octet::<T>(products, panel, input, 2);
+                let products = add_octet::<T>(third, panel, input, 3);
+                add_scaled_pairs::<T, SUBS, MINS>(&mut acc, products, panel, input, SUBS - 1);
             }
             // SAFETY: at most one past the end.
             (panel, input) = unsafe { (panel.add(32 * panel_step(SUBS, MINS)), input.add(32 * INPUT * T)) };
         }
-        for (pair, acc) in acc.iter().enumerate().take(pairs) {
+        for (pair, acc) in acc.iter().enumerate().take(T.div_ceil(2)) {
             // SAFETY: by the contract.
             unsafe {
                 finish(out, 2 * pair, [vuzp1q_f32(acc[0], acc[1]), vuzp1q_f32(acc[2], acc[3])]);
-                if whole(pair) {
+                if whole::<T>(pair) {
                     finish(out, 2 * pair + 1, [vuzp2q_f32(acc[0], acc[1]), vuzp2q_f32(acc[2], acc[3])]);
+                }
+            }
+        }
+    }
+}
+
+/// Whether a pair of T tokens has two.
+#[inline(always)]
+fn whole<const T: usize>(pair: usize) -> bool {
+    2 * pair + 1 < T
+}
+
+/// Adds the products of eight elements of K, the `octet`th of a step.
+///
+/// # Safety
+/// `panel` and `input` must be the start of a step.
+#[inline(always)]
+unsafe fn add_octet<const T: usize>(
+    mut products: [[int32x4_t; 4]; TOKENS / 2],
+    panel: *const u8,
+    input: *const u8,
+    octet: usize,
+) -> [[int32x4_t; 4]; TOKENS / 2] {
+    // SAFETY: by the contract; an octet of eight rows is four sixteens.
+    let w: [_; 4] = std::array::from_fn(|p| unsafe { integers(panel, 4 * octet + p) });
+    for (pair, products) in products.iter_mut().enumerate().take(T.div_ceil(2)) {
+        // SAFETY: by the contract; a pair's input is eight sixteens, a token's four.
+        let x = unsafe {
+            let at = input.add(128 * pair);
+            match whole::<T>(pair) {
+                true => integers(at, octet),
+                false => vreinterpretq_s8_s64(vld1q_dup_s64(at.add(8 * octet).cast())),
+            }
+        };
+        for (product, w) in products.iter_mut().zip(w) {
+            *product = smmla(*product, w, x);
+        }
+    }
+    products
+}
+
+/// As [`add_scaled`], of pairs of rows and of tokens.
+///
+/// # Safety
+/// `panel` and `input` must be the start of a step.
+#[inline(always)]
+unsafe fn add_scaled_pairs<const T: usize, const SUBS: usize, const MINS: bool>(
+    acc: &mut [[float32x4_t; 4]; TOKENS / 2],
+    products: [[int32x4_t; 4]; TOKENS / 2],
+    panel: *const u8,
+    input: *const u8,
+    sub: usize,
+) {
+    // A factor of a pair's two tokens, for their places in the lanes.
+    // SAFETY: by the contract.
+    let factor = |pair: usize, which: usize| unsafe {
+        let at = input.add(128 * pair);
+        match whole::<T>(pair) {
+            true => floats(at, 4 + which),
+            false => vld1q_dup_f32(at.add(32 + 4 * which).cast()),
+        }
+    };
+    // A factor of four rows, each for its two places.
+    // SAFETY: by the contract.
+    let of_rows = |at: usize, half: usize| unsafe {
+        let v = floats(panel, 2 * at + half);
+        [vzip1q_f32(v, v), vzip2q_f32(v, v)]
+    };
+    let sum = if SUBS == 1 { 1 } else { 2 + sub };
+    for half in 0..2 {
+        let scale = of_rows(INTEGERS + sub, half);
+        for (pair, acc) in acc.iter_mut().enumerate().take(T.div_ceil(2)) {
+            for i in 0..2 {
+                let p = 2 * half + i;
+                let scale = vmulq_f32(scale[i], factor(pair, 0));
+                acc[p] = vfmaq_f32(acc[p], vcvtq_f32_s32(products[pair][p]), scale);
+                if MINS {
+                    let min = of_rows(INTEGERS + SUBS + sub, half)[i];
+                    acc[p] = vfmaq_f32(acc[p], min, factor(pair, sum));
                 }
             }
         }
