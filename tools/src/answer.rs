@@ -3,9 +3,7 @@
 
 use crate::ui;
 use anyhow::Result;
-use brooklet::{
-    Error, Generation, Limits, Sampler, SamplerConfig, Session, SessionError, Stop, Tokenizer, generate,
-};
+use brooklet::{Generation, Limits, Sampler, SamplerConfig, Session, Stop, Tokenizer, generate};
 use indicatif::ProgressBar;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -34,16 +32,7 @@ pub fn answer(
     cancelled: &AtomicBool,
     mut on_text: impl FnMut(&str) -> bool,
 ) -> Result<Generation> {
-    let context = session.context();
-    if prompt.len() > context {
-        let limit = session.model().config().context_length;
-        return Err(Error::from(SessionError::ContextFull { needed: prompt.len(), context, limit }).into());
-    }
-    // One id at least is left to compute: the logits after the prompt are needed.
-    let common = prompt.iter().zip(session.tokens()).take_while(|(a, b)| a == b).count();
-    let kept = common.min(prompt.len().saturating_sub(1));
-    session.rollback(kept)?;
-
+    let kept = session.rollback_to_start_of(prompt)?;
     let mut sampler = Sampler::new(config.clone(), session.model().config().vocab_size);
     let started = Instant::now();
     let mut rest = &prompt[kept..];
