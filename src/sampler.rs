@@ -35,7 +35,8 @@ impl Default for SamplerConfig {
     }
 }
 
-/// Draws ids; owns its random numbers, its scratch and the set of ids seen.
+/// Draws ids; owns its random numbers, its scratch and the set of ids seen. A copy goes on as the original would.
+#[derive(Clone)]
 pub struct Sampler {
     config: SamplerConfig,
     rng: Pcg64Mcg,

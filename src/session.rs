@@ -21,6 +21,9 @@ const LOGITS_CHUNK: usize = FEW_TOKENS;
 /// The context where neither the user nor a smaller model says otherwise.
 const DEFAULT_CONTEXT: usize = 4096;
 
+/// The most threads that it makes sense to ask for: beyond any machine brooklet is made for, and few enough to start.
+pub const MAX_THREADS: usize = 512;
+
 /// What a session cannot do.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -208,15 +211,31 @@ impl Session {
     /// # Errors
     /// No ids, an id outside the vocabulary, or more than the context holds; the session is unchanged.
     pub fn prefill(&mut self, ids: &[u32]) -> Result<&[f32]> {
+        self.prefill_while(ids, |_| true)?;
+        Ok(&self.logits)
+    }
+
+    /// As [`Session::prefill`], asking `go_on(position)` after each part of the prompt but the last whether to go on:
+    /// parts are what the session computes at once, 128 tokens, or 32 where it is set to take little memory. Returns how
+    /// many of the ids it took; the logits are those after the last of them.
+    ///
+    /// # Errors
+    /// As [`Session::prefill`].
+    pub fn prefill_while(&mut self, ids: &[u32], mut go_on: impl FnMut(usize) -> bool) -> Result<usize> {
         self.check(ids)?;
-        let size = self.chunk();
-        for chunk in ids.chunks(size) {
+        let mut taken = 0;
+        let mut last = 0;
+        for chunk in ids.chunks(self.chunk()) {
             self.forward(chunk);
+            taken += chunk.len();
+            last = chunk.len() - 1;
+            if taken < ids.len() && !go_on(self.tokens.len()) {
+                break;
+            }
         }
-        let last = (ids.len() - 1) % size;
         let Session { model, threads, scratch, logits, .. } = self;
         threads.run(1, |workers| model.logits(once(last), scratch, logits, workers));
-        Ok(&self.logits)
+        Ok(taken)
     }
 
     /// As [`Session::prefill`], calling `each(index, logits)` at every position in order.
@@ -312,6 +331,26 @@ impl Session {
             }
         }
         Ok(())
+    }
+
+    /// Goes back to the longest start that the session and `prompt` share, one id of `prompt` left out at least: the
+    /// logits after it are wanted. Returns its length; the ids after it are to be taken.
+    ///
+    /// # Errors
+    /// `prompt` is empty or longer than the context; the session is unchanged.
+    pub fn rollback_to_start_of(&mut self, prompt: &[u32]) -> Result<usize> {
+        if prompt.is_empty() {
+            return Err(SessionError::NoTokens.into());
+        }
+        let context = self.context;
+        if prompt.len() > context {
+            let limit = self.model.config().context_length;
+            return Err(SessionError::ContextFull { needed: prompt.len(), context, limit }.into());
+        }
+        let common = prompt.iter().zip(&self.tokens).take_while(|(a, b)| a == b).count();
+        let kept = common.min(prompt.len() - 1);
+        self.rollback(kept)?;
+        Ok(kept)
     }
 
     /// Forgets everything.

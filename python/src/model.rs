@@ -4,11 +4,9 @@ use crate::convert::refuse_directory;
 use crate::{BrookletError, to_py};
 use brooklet::tokenizer::Special;
 use brooklet::tool_calls::ReplySplitter;
-use brooklet::{ChatTemplate, Generator, Limits, Sampler, Session, Stop, Tokenizer};
+use brooklet::{ChatTemplate, Generator, Limits, Sampler, Session, Setting, Stop, Tokenizer};
 use brooklet_tools::conversation::{parse_messages, parse_tools};
-use brooklet_tools::model_args::{
-    KvType, MIN_P, MemoryArgs, ModelArgs, REPEAT, Range, SamplingArgs, TEMP, TOP_P, in_range, parse_threads,
-};
+use brooklet_tools::model_args::{KvType, MemoryArgs, ModelArgs, SamplingArgs, parse_threads};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -165,17 +163,16 @@ impl Model {
         stop: Vec<String>,
         ignore_eos: bool,
     ) -> PyResult<Generation> {
-        let checks: [(&str, Option<f32>, Range); 4] = [
-            ("temperature", temperature, TEMP),
-            ("top_p", top_p, TOP_P),
-            ("min_p", min_p, MIN_P),
-            ("repeat_penalty", repeat_penalty, REPEAT),
+        let checks = [
+            ("temperature", temperature, Setting::TEMPERATURE),
+            ("top_p", top_p, Setting::TOP_P),
+            ("min_p", min_p, Setting::MIN_P),
+            ("repeat_penalty", repeat_penalty, Setting::REPETITION_PENALTY),
         ];
-        for (name, value, range) in checks {
-            if let Some(value) = value {
-                in_range(&value.to_string(), range).map_err(|expected| {
-                    PyValueError::new_err(format!("{name}: {expected}, found {value}"))
-                })?;
+        for (name, value, setting) in checks {
+            if let Some(value) = value.filter(|&value| !setting.allows(value)) {
+                let expected = setting.expected;
+                return Err(PyValueError::new_err(format!("{name}: expected {expected}, found {value}")));
             }
         }
         if stop.iter().any(String::is_empty) {

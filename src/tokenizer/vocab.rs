@@ -135,7 +135,7 @@ impl Tokenizer {
     }
 
     /// Puts BOS in front where the file says so and it is not there.
-    pub(super) fn ensure_bos(&self, ids: &mut Vec<u32>) {
+    pub fn ensure_bos(&self, ids: &mut Vec<u32>) {
         if let Some(bos) = self.bos.filter(|_| self.add_bos)
             && ids.first() != Some(&bos)
         {

@@ -89,6 +89,51 @@ fn any_split_of_a_prompt_gives_the_same_bits_but_for_few_tokens() {
     }
 }
 
+/// A prompt that is stopped between its parts leaves the session as if the parts taken had been all of it.
+#[test]
+fn a_prompt_stops_between_its_parts() {
+    let ids = ids(300);
+    for (name, model) in models() {
+        for (low_memory, part) in [(false, 128), (true, 32)] {
+            let new = || {
+                let options = SessionOptions { threads: Some(2), low_memory, ..SessionOptions::default() };
+                Session::new(model.clone(), options).expect("a session starts")
+            };
+            let mut stopped = new();
+            let mut asked = Vec::new();
+            let taken = stopped.prefill_while(&ids, |position| {
+                asked.push(position);
+                position < 2 * part
+            });
+            assert_eq!(taken.expect("it fits"), 2 * part, "{name}");
+            assert_eq!(asked, [part, 2 * part], "{name}");
+            let mut whole = new();
+            whole.prefill(&ids[..2 * part]).expect("it fits");
+            assert_eq!(stopped.tokens(), whole.tokens(), "{name}");
+            assert_eq!(bits(stopped.logits()), bits(whole.logits()), "{name}");
+        }
+    }
+}
+
+/// What a prompt shares with the session is kept, but for an id that the logits are computed from.
+#[test]
+fn goes_back_to_the_start_of_a_prompt() {
+    let ids = ids(40);
+    for (name, model) in models() {
+        let mut session = session(&model, 1);
+        session.prefill(&ids).expect("it fits");
+        let mut other = ids[..30].to_vec();
+        other.push((ids[30] + 1) % model.config().vocab_size as u32);
+        assert_eq!(session.rollback_to_start_of(&other).expect("it fits"), 30, "{name}");
+        assert_eq!(session.rollback_to_start_of(&ids[..20]).expect("it fits"), 19, "{name}");
+        assert_eq!(session.tokens(), &ids[..19], "{name}");
+        let long = vec![0; session.context() + 1];
+        assert!(session.rollback_to_start_of(&long).is_err());
+        assert!(session.rollback_to_start_of(&[]).is_err());
+        assert_eq!(session.tokens(), &ids[..19], "{name}");
+    }
+}
+
 /// Takes so many ids from `from` on with each session.
 fn together(batch: &mut Batch, sessions: &mut [Session], ids: &[u32], sizes: &[usize]) {
     let takes = sessions.iter_mut().zip(sizes);

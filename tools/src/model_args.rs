@@ -2,14 +2,14 @@
 
 use crate::hint::HintExt;
 use crate::hub;
-use crate::system::memory_available;
 use crate::threads::stored;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use brooklet::gguf::GgufError;
-use brooklet::{Error, Gguf, Model, SamplerConfig, Session, SessionOptions, Tokenizer};
+use brooklet::{
+    Error, Gguf, MAX_THREADS, Model, SamplerConfig, Sampling, Session, SessionOptions, Setting, Tokenizer,
+    memory_available, random_seed,
+};
 use brooklet_kernels::TensorType;
-use std::collections::hash_map::RandomState;
-use std::hash::{BuildHasher, Hasher};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -75,9 +75,6 @@ impl From<KvType> for TensorType {
     }
 }
 
-/// Most threads that `-t` takes: beyond any machine brooklet is made for, and few enough to start.
-const MAX_THREADS: usize = 512;
-
 /// A file, or a model on the hub.
 pub(crate) fn parse_model(text: &str) -> Result<PathBuf, String> {
     if text.starts_with(hub::PREFIX) {
@@ -110,7 +107,7 @@ pub fn parse_positive(text: &str) -> Result<usize, String> {
 impl ModelArgs {
     /// The seed asked for, or a random one (32 bits, to be short to type again).
     pub fn seed(&self) -> u64 {
-        self.seed.unwrap_or_else(|| RandomState::new().build_hasher().finish() >> 32)
+        self.seed.unwrap_or_else(random_seed)
     }
 
     /// Opens and checks the model.
@@ -197,40 +194,27 @@ pub fn open_gguf(path: &Path) -> Result<Gguf> {
 #[command(next_help_heading = "Sampling (default: the file's own settings, else the LFM2 authors')")]
 pub struct SamplingArgs {
     /// Randomness; 0 always takes the likeliest token [authors: 0.3]
-    #[arg(long, value_name = "T", allow_negative_numbers = true, value_parser = |s: &str| in_range(s, TEMP))]
+    #[arg(long, value_name = "T", allow_negative_numbers = true, value_parser = |s: &str| in_range(s, Setting::TEMPERATURE))]
     pub temp: Option<f32>,
     /// Draw from the K likeliest tokens; 0 is no limit [authors: 0]
     #[arg(long, value_name = "K")]
     pub top_k: Option<u32>,
     /// Draw from the likeliest tokens that reach this probability together; 1 is no limit [authors: 1]
-    #[arg(long, value_name = "P", allow_negative_numbers = true, value_parser = |s: &str| in_range(s, TOP_P))]
+    #[arg(long, value_name = "P", allow_negative_numbers = true, value_parser = |s: &str| in_range(s, Setting::TOP_P))]
     pub top_p: Option<f32>,
     /// Draw only tokens at least this fraction as likely as the likeliest; 0 is no limit [authors: 0.15]
-    #[arg(long, value_name = "P", allow_negative_numbers = true, value_parser = |s: &str| in_range(s, MIN_P))]
+    #[arg(long, value_name = "P", allow_negative_numbers = true, value_parser = |s: &str| in_range(s, Setting::MIN_P))]
     pub min_p: Option<f32>,
     /// Penalty on tokens that prompt or answer already hold; 1 is none [authors: 1.05]
-    #[arg(long, value_name = "R", allow_negative_numbers = true, value_parser = |s: &str| in_range(s, REPEAT))]
+    #[arg(long, value_name = "R", allow_negative_numbers = true, value_parser = |s: &str| in_range(s, Setting::REPETITION_PENALTY))]
     pub repeat_penalty: Option<f32>,
 }
 
-/// What a sampling value may be: the GGUF key that holds it, a test, and the test in words.
-pub type Range = (&'static str, fn(f32) -> bool, &'static str);
-
-/// Of [`SamplingArgs::temp`].
-pub const TEMP: Range = ("general.sampling.temp", |v| v >= 0.0, "a number of at least 0");
-/// Of [`SamplingArgs::top_p`].
-pub const TOP_P: Range = ("general.sampling.top_p", |v| v > 0.0 && v <= 1.0, "a number above 0, at most 1");
-/// Of [`SamplingArgs::min_p`].
-pub const MIN_P: Range = ("general.sampling.min_p", |v| (0.0..=1.0).contains(&v), "a number from 0 to 1");
-/// Of [`SamplingArgs::repeat_penalty`].
-pub const REPEAT: Range = ("general.sampling.penalty_repeat", |v| v > 0.0, "a number above 0");
-const TOP_K_KEY: &str = "general.sampling.top_k";
-
 /// The number in `text`, if it may be so.
-pub fn in_range(text: &str, (_, valid, words): Range) -> Result<f32, String> {
+fn in_range(text: &str, setting: Setting) -> Result<f32, String> {
     match text.parse::<f32>() {
-        Ok(v) if v.is_finite() && valid(v) => Ok(v),
-        _ => Err(format!("expected {words}")),
+        Ok(value) if setting.allows(value) => Ok(value),
+        _ => Err(format!("expected {}", setting.expected)),
     }
 }
 
@@ -240,30 +224,14 @@ impl SamplingArgs {
     /// # Errors
     /// The file states a value that makes no sense; no option replaces it.
     pub fn config(&self, gguf: &Gguf, seed: u64) -> Result<SamplerConfig> {
-        let pick = |option: Option<f32>, (key, valid, words): Range, authors: f32| -> Result<f32> {
-            if let Some(v) = option {
-                return Ok(v);
-            }
-            match gguf.get_f32(key)? {
-                Some(v) if !(v.is_finite() && valid(v)) => {
-                    bail!("metadata key '{key}': expected {words}, found {v}")
-                }
-                stated => Ok(stated.unwrap_or(authors)),
-            }
+        let asked = Sampling {
+            temperature: self.temp,
+            top_k: self.top_k.map(|k| k as usize),
+            top_p: self.top_p,
+            min_p: self.min_p,
+            repetition_penalty: self.repeat_penalty,
         };
-        let authors = SamplerConfig::default();
-        let top_k = match self.top_k {
-            Some(k) => Some(k as usize),
-            None => gguf.get_usize(TOP_K_KEY)?,
-        };
-        Ok(SamplerConfig {
-            temperature: pick(self.temp, TEMP, authors.temperature)?,
-            top_k: top_k.unwrap_or(authors.top_k),
-            top_p: pick(self.top_p, TOP_P, authors.top_p)?,
-            min_p: pick(self.min_p, MIN_P, authors.min_p)?,
-            repetition_penalty: pick(self.repeat_penalty, REPEAT, authors.repetition_penalty)?,
-            seed,
-        })
+        Ok(asked.config(gguf, seed)?)
     }
 }
 
@@ -299,12 +267,12 @@ mod tests {
     #[test]
     fn numbers_out_of_range_are_refused() {
         for bad in ["-0.1", "nan", "inf", "x", ""] {
-            assert!(in_range(bad, TEMP).is_err(), "{bad}");
+            assert!(in_range(bad, Setting::TEMPERATURE).is_err(), "{bad}");
         }
-        assert_eq!(in_range("0", TEMP), Ok(0.0));
-        assert!(in_range("0", TOP_P).is_err());
-        assert!(in_range("1.5", MIN_P).is_err());
-        assert!(in_range("0", REPEAT).is_err());
+        assert_eq!(in_range("0", Setting::TEMPERATURE), Ok(0.0));
+        assert!(in_range("0", Setting::TOP_P).is_err());
+        assert!(in_range("1.5", Setting::MIN_P).is_err());
+        assert!(in_range("0", Setting::REPETITION_PENALTY).is_err());
         assert_eq!("-1".parse(), Ok(TokenLimit(None)));
         assert_eq!("0".parse(), Ok(TokenLimit(Some(0))));
         assert!("-2".parse::<TokenLimit>().is_err());

@@ -5,13 +5,6 @@
 use std::fs::File;
 use std::io;
 
-/// Bytes that the system could give to this process, cached files among them.
-pub fn memory_available() -> Option<u64> {
-    let limit = || std::fs::read_to_string("/sys/fs/cgroup/memory.max").ok()?.trim().parse::<u64>().ok();
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    Some(kib(&text, "MemAvailable:")?.min(limit().unwrap_or(u64::MAX)))
-}
-
 /// Bytes of this process that are in RAM.
 pub fn resident_bytes() -> Option<u64> {
     kib(&std::fs::read_to_string("/proc/self/status").ok()?, "VmRSS:")
