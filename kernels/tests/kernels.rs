@@ -378,11 +378,17 @@ fn silu_mul_is_close_to_exact() {
 
 #[test]
 fn the_sets_are_listed_best_first() {
-    let names: Vec<_> = all().iter().map(|k| k.name).collect();
-    assert!(names.ends_with(&["portable", "scalar"]), "{names:?}");
+    let mut expected = vec![];
     #[cfg(target_arch = "x86_64")]
-    if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c")
     {
-        assert_eq!(names[0], "avx2");
+        let avx2 = is_x86_feature_detected!("avx2")
+            && is_x86_feature_detected!("fma")
+            && is_x86_feature_detected!("f16c");
+        let avx512vnni = is_x86_feature_detected!("avx512vl") && is_x86_feature_detected!("avx512vnni");
+        let avxvnni = is_x86_feature_detected!("avxvnni");
+        let sets = [("avx512vnni", avx512vnni), ("avxvnni", avxvnni), ("avx2", true)];
+        expected.extend(sets.into_iter().filter(|&(_, there)| avx2 && there).map(|(name, _)| name));
     }
+    expected.extend(["portable", "scalar"]);
+    assert_eq!(all().iter().map(|k| k.name).collect::<Vec<_>>(), expected);
 }
