@@ -51,6 +51,12 @@ pub(crate) enum Kind {
 /// Lays a chunk of a group's rows, slices of equal length, open.
 pub(crate) type Pack = unsafe fn(rows: &[&[u8]], panel: &mut [Vector]);
 
+/// Takes the products of the panels of so many groups, one after the other, and `n` tokens.
+///
+/// # Safety
+/// `out` must lend the results of `groups · rows` rows and `n` tokens.
+pub(crate) type Multiply = unsafe fn(panel: &[Vector], groups: usize, input: &[Vector], n: usize, out: Out);
+
 /// A micro-kernel with the layouts that it reads. Its functions may need instructions of the set that it belongs to,
 /// which [`all`](crate::all) hands out only where the processor has them.
 #[derive(Clone, Copy)]
@@ -70,11 +76,7 @@ pub struct Gemm {
     pub(crate) pack: Pack,
     /// Broadcasts a chunk of `n` tokens from `first` on.
     pub(crate) spread: unsafe fn(x: Activations<'_>, first: usize, n: usize, k: Chunk, input: &mut [Vector]),
-    /// The products of the panels of so many groups, one after the other, and `n` tokens.
-    ///
-    /// # Safety
-    /// `out` must lend the results of `groups · rows` rows and `n` tokens.
-    pub(crate) multiply: unsafe fn(panel: &[Vector], groups: usize, input: &[Vector], n: usize, out: Out),
+    pub(crate) multiply: Multiply,
 }
 
 /// Where a micro-kernel puts its results.

@@ -378,13 +378,23 @@ fn silu_mul_is_close_to_exact() {
 
 #[test]
 fn the_sets_are_listed_best_first() {
-    let names: Vec<_> = all().iter().map(|k| k.name).collect();
-    assert!(names.ends_with(&["portable", "scalar"]), "{names:?}");
+    let mut expected = vec![];
     #[cfg(target_arch = "x86_64")]
-    if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c")
     {
-        assert_eq!(names[0], "avx2");
+        let avx2 = is_x86_feature_detected!("avx2")
+            && is_x86_feature_detected!("fma")
+            && is_x86_feature_detected!("f16c");
+        let avx512vnni = is_x86_feature_detected!("avx512vl") && is_x86_feature_detected!("avx512vnni");
+        let sets = [("avx512vnni", avx512vnni), ("avx2", true)];
+        expected.extend(sets.into_iter().filter(|&(_, there)| avx2 && there).map(|(name, _)| name));
     }
     #[cfg(target_arch = "aarch64")]
-    assert!(names.contains(&"neon"), "{names:?}");
+    {
+        let dotprod = std::arch::is_aarch64_feature_detected!("dotprod");
+        let i8mm = dotprod && std::arch::is_aarch64_feature_detected!("i8mm");
+        let sets = [("i8mm", i8mm), ("dotprod", dotprod), ("neon", true)];
+        expected.extend(sets.into_iter().filter(|&(_, there)| there).map(|(name, _)| name));
+    }
+    expected.extend(["portable", "scalar"]);
+    assert_eq!(all().iter().map(|k| k.name).collect::<Vec<_>>(), expected);
 }

@@ -114,7 +114,7 @@ static void texts(void) {
     const char *rest;
     OK(brooklet_decoder_finish(decoder, &rest, &len));
     CHECK(len == 0 && strcmp(streamed, text) == 0);
-    FAILS(BROOKLET_STATUS_ARGUMENT, "", brooklet_decoder_push(decoder, UINT32_MAX, &rest, &len));
+    FAILS(BROOKLET_STATUS_ARGUMENT, "decoder", brooklet_decoder_push(NULL, 0, &rest, &len));
     brooklet_decoder_free(decoder);
     brooklet_decoder_free(NULL);
 

@@ -9,8 +9,8 @@ use super::attention;
 use super::avx2_dot::{self as dot, hsum};
 use super::gemv;
 use crate::format::{TensorType, float};
-use crate::isa::{Gemv, Gemvs, Kernels, VecDot};
-use crate::q8::{Q8_BLOCK, Q8_SUM, Q8Row, Q8x256, block_scale};
+use crate::isa::{Kernels, VecDot};
+use crate::q8::{Q8_BLOCK, Q8_SUM, Q8Row, block_scale};
 
 /// The set, where the processor has the features.
 pub(crate) fn detect() -> Option<&'static Kernels> {
@@ -20,12 +20,14 @@ pub(crate) fn detect() -> Option<&'static Kernels> {
     features.then_some(&KERNELS)
 }
 
-static KERNELS: Kernels = Kernels {
+static KERNELS: Kernels = SET;
+
+pub(super) const SET: Kernels = Kernels {
     name: "avx2",
     // SAFETY: here and below, `detect` hands this set out only where the features are there.
     quantize_q8: |x, qs, d, sums| unsafe { quantize_q8(x, qs, d, sums) },
     vec_dot,
-    gemv,
+    gemv: gemv::avx2,
     gemm: Some(super::gemm::gemm),
     // SAFETY: as above.
     rms_norm: |x, w, eps, out| unsafe { rms_norm(x, w, eps, out) },
@@ -63,33 +65,6 @@ fn vec_dot(ty: TensorType) -> VecDot {
         Q6_K => q8(dot::q6_k),
         IQ4_NL => q8(dot::iq4_nl),
     }
-}
-
-fn gemv(ty: TensorType) -> Option<Gemvs> {
-    use TensorType::*;
-    type Unsafe = unsafe fn(&[u8], &[&[Q8x256]], &mut [&mut [f32]]);
-    macro_rules! all {
-        ($f:ident) => {
-            [gemv::$f::<1>, gemv::$f::<2>, gemv::$f::<3>, gemv::$f::<4>]
-        };
-    }
-    let all: [Unsafe; _] = match ty {
-        F32 | F16 | BF16 => return None,
-        Q4_0 => all!(q4_0),
-        Q4_1 => all!(q4_1),
-        Q5_0 => all!(q5_0),
-        Q5_1 => all!(q5_1),
-        Q8_0 => all!(q8_0),
-        Q2_K => all!(q2_k),
-        Q3_K => all!(q3_k),
-        Q4_K => all!(q4_k),
-        Q5_K => all!(q5_k),
-        Q6_K => all!(q6_k),
-        IQ4_NL => all!(iq4_nl),
-    };
-    // SAFETY: the types differ in `unsafe` alone, and a call is sound: `detect` hands this set out only where the
-    // features are there.
-    Some(all.map(|f| unsafe { std::mem::transmute::<Unsafe, Gemv>(f) }))
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]

@@ -8,7 +8,7 @@ use std::arch::x86_64::*;
 
 use super::gemm_pack as pack;
 use crate::format::TensorType;
-use crate::gemm::{Chunk, Gemm, Kind, Out, Pack, STEP, Vector, spread_floats};
+use crate::gemm::{Chunk, Gemm, Kind, Multiply, Out, Pack, STEP, Vector, spread_floats};
 use crate::matmul::Activations;
 use crate::q8::Q8Row;
 
@@ -23,16 +23,16 @@ pub(super) const FLOATS: usize = 2 * STEP;
 pub(super) fn gemm(ty: TensorType) -> Gemm {
     use TensorType::*;
     match ty {
-        Q4_0 => bytes::<8, 1>(pack::q4_0),
-        Q4_1 => bytes::<8, 1>(pack::q4_1),
-        Q5_0 => bytes::<4, 1>(pack::q5_0),
-        Q5_1 => bytes::<4, 1>(pack::q5_1),
+        Q4_0 => bytes::<1>(pack::q4_0, multiply_bytes::<8, 1>),
+        Q4_1 => bytes::<1>(pack::q4_1, multiply_bytes::<8, 1>),
+        Q5_0 => bytes::<1>(pack::q5_0, multiply_bytes::<4, 1>),
+        Q5_1 => bytes::<1>(pack::q5_1, multiply_bytes::<4, 1>),
         Q8_0 => words(pack::q8_0),
-        Q2_K => bytes::<4, 2>(pack::q2_k),
-        Q3_K => bytes::<4, 2>(pack::q3_k),
-        Q4_K => bytes::<8, 1>(pack::q4_k),
-        Q5_K => bytes::<4, 1>(pack::q5_k),
-        Q6_K => bytes::<2, 2>(pack::q6_k),
+        Q2_K => bytes::<2>(pack::q2_k, multiply_bytes::<4, 2>),
+        Q3_K => bytes::<2>(pack::q3_k, multiply_bytes::<4, 2>),
+        Q4_K => bytes::<1>(pack::q4_k, multiply_bytes::<8, 1>),
+        Q5_K => bytes::<1>(pack::q5_k, multiply_bytes::<4, 1>),
+        Q6_K => bytes::<2>(pack::q6_k, multiply_bytes::<2, 2>),
         IQ4_NL => words(pack::iq4_nl),
         F32 => floats(pack::f32),
         F16 => floats(pack::f16),
@@ -40,8 +40,8 @@ pub(super) fn gemm(ty: TensorType) -> Gemm {
     }
 }
 
-/// For unsigned integers of which the products of `PER` quads fit into i16, with `SUBS` scales a step.
-fn bytes<const PER: usize, const SUBS: usize>(pack: Pack) -> Gemm {
+/// For unsigned integers of a byte with `SUBS` scales a step.
+pub(super) fn bytes<const SUBS: usize>(pack: Pack, multiply: Multiply) -> Gemm {
     Gemm {
         kind: Kind::Bytes { subs: SUBS },
         chunk: 512,
@@ -51,7 +51,7 @@ fn bytes<const PER: usize, const SUBS: usize>(pack: Pack) -> Gemm {
         input_step: QUADS + 1 + SUBS,
         pack,
         spread: spread_bytes::<SUBS>,
-        multiply: multiply_bytes::<PER, SUBS>,
+        multiply,
     }
 }
 
@@ -71,7 +71,7 @@ fn words(pack: Pack) -> Gemm {
 }
 
 /// For floats.
-fn floats(pack: Pack) -> Gemm {
+pub(super) fn floats(pack: Pack) -> Gemm {
     Gemm {
         kind: Kind::Floats,
         chunk: 512,
@@ -306,7 +306,7 @@ unsafe fn tile_floats<const T: usize>(panel: &[Vector], input: &[Vector], out: O
 /// `out` must lend the eight results from `row` on of token `t`.
 #[inline]
 #[target_feature(enable = "avx2")]
-unsafe fn start(out: Out, t: usize, row: usize) -> __m256 {
+pub(super) unsafe fn start(out: Out, t: usize, row: usize) -> __m256 {
     if !out.add {
         return _mm256_setzero_ps();
     }
@@ -327,14 +327,14 @@ fn keep(sum: &mut __m256i) {
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn load(v: &Vector) -> __m256i {
+pub(super) fn load(v: &Vector) -> __m256i {
     // SAFETY: a vector is 32 aligned bytes.
     unsafe { _mm256_load_si256(v.0.as_ptr().cast()) }
 }
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn load_ps(v: &Vector) -> __m256 {
+pub(super) fn load_ps(v: &Vector) -> __m256 {
     _mm256_castsi256_ps(load(v))
 }
 

@@ -114,6 +114,21 @@ pub(super) fn iq4_nl(w: &[&[u8]], panel: &mut [Vector]) {
     pack_words::<18>(w, panel, |b| _mm256_shuffle_epi8(levels, nibbles(b, 2)))
 }
 
+/// Bytes moved by 128 to become unsigned.
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) fn q8_0_moved(w: &[&[u8]], panel: &mut [Vector]) {
+    pack_32::<34>(w, panel, Offset::Times(-128.0), |b| _mm256_xor_si256(load(b, 2), _mm256_set1_epi8(-128)))
+}
+
+/// As [`q8_0_moved`].
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) fn iq4_nl_moved(w: &[&[u8]], panel: &mut [Vector]) {
+    // SAFETY: an unaligned load of 16 bytes.
+    let levels = _mm256_broadcastsi128_si256(unsafe { _mm_loadu_si128(LEVELS.as_ptr().cast()) });
+    let levels = _mm256_xor_si256(levels, _mm256_set1_epi8(-128));
+    pack_32::<18>(w, panel, Offset::Times(-128.0), |b| _mm256_shuffle_epi8(levels, nibbles(b, 2)))
+}
+
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(super) fn f32(w: &[&[u8]], panel: &mut [Vector]) {
     pack_floats(w, panel, |w| load_f32_bytes(w))

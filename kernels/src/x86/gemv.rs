@@ -8,8 +8,10 @@
 use std::arch::x86_64::*;
 
 use super::avx2::{load_f32, store_f32};
-use super::avx2_dot::{bit, hsum, load, load_128, load_i8, shifted, signed, two_bits, unsigned};
+use super::avx2_dot::{bit, hsum, load, load_128, shifted, two_bits};
+use crate::format::TensorType;
 use crate::format::iq4_nl::LEVELS;
+use crate::isa::{Gemv, Gemvs};
 use crate::q8::Q8x256;
 
 /// How far ahead of the weights in use the next are fetched, in bytes. It reaches into the next page, where the
@@ -23,187 +25,297 @@ struct Sums {
     offset: __m256,
 }
 
-/// The products of all rows and T tokens. `add` adds those of 256 elements, in `BYTES` bytes, to the sums; the offsets
-/// go into the result `offset` times.
-#[inline]
-#[target_feature(enable = "avx2,fma,f16c")]
-fn rows<const BYTES: usize, const T: usize>(
-    w: &[u8],
-    x: &[&[Q8x256]],
-    out: &mut [&mut [f32]],
-    offset: f32,
-    add: impl Fn(&[u8; BYTES], [&Q8x256; T], &mut [Sums; T]),
-) {
-    let x: &[&[Q8x256]; T] = x.try_into().expect("as many tokens as the kernel is for");
-    let out: &mut [&mut [f32]; T] = out.try_into().expect("a column a token");
-    if w.is_empty() {
-        return out.iter_mut().for_each(|out| out.fill(0.0));
+/// The functions whose instructions differ from level to level.
+macro_rules! in_each_set {
+    ($($item:item)*) => {
+        compile_for!(avx2, "avx2,fma,f16c", $($item)*);
+        compile_for!(avx512vnni, "avx2,fma,f16c,avx512vl,avx512vnni", $($item)*);
+    };
+}
+
+/// A function for one token, two, three and four.
+macro_rules! four {
+    ($set:ident, $f:ident) => {
+        [$set::$f::<1>, $set::$f::<2>, $set::$f::<3>, $set::$f::<4>]
+    };
+}
+
+/// The functions of a level by type.
+macro_rules! table {
+    ($set:ident) => {
+        pub(super) fn $set(ty: TensorType) -> Option<Gemvs> {
+            use TensorType::*;
+            type Unsafe = unsafe fn(&[u8], &[&[Q8x256]], &mut [&mut [f32]]);
+            let four: [Unsafe; _] = match ty {
+                F32 | F16 | BF16 => return None,
+                Q4_0 => four!($set, q4_0),
+                Q4_1 => four!($set, q4_1),
+                Q5_0 => four!($set, q5_0),
+                Q5_1 => four!($set, q5_1),
+                Q8_0 => four!($set, q8_0),
+                Q2_K => four!($set, q2_k),
+                Q3_K => four!($set, q3_k),
+                Q4_K => four!($set, q4_k),
+                Q5_K => four!($set, q5_k),
+                Q6_K => four!($set, q6_k),
+                IQ4_NL => four!($set, iq4_nl),
+            };
+            // SAFETY: the types differ in `unsafe` alone, and a call is sound: a set is handed out only where the features
+            // are there.
+            Some(four.map(|f| unsafe { std::mem::transmute::<Unsafe, Gemv>(f) }))
+        }
+    };
+}
+
+table!(avx2);
+table!(avx512vnni);
+
+in_each_set! {
+    /// The products of all rows and T tokens. `add` adds those of 256 elements, in `BYTES` bytes, to the sums; the offsets
+    /// go into the result `offset` times.
+    #[inline]
+    fn rows<const BYTES: usize, const T: usize>(
+        w: &[u8],
+        x: &[&[Q8x256]],
+        out: &mut [&mut [f32]],
+        offset: f32,
+        add: impl Fn(&[u8; BYTES], [&Q8x256; T], &mut [Sums; T]),
+    ) {
+        let x: &[&[Q8x256]; T] = x.try_into().expect("as many tokens as the kernel is for");
+        let out: &mut [&mut [f32]; T] = out.try_into().expect("a column a token");
+        if w.is_empty() {
+            return out.iter_mut().for_each(|out| out.fill(0.0));
+        }
+        let zero = _mm256_setzero_ps();
+        for (r, w) in w.chunks_exact(w.len() / out[0].len()).enumerate() {
+            let mut sums = [Sums { products: [zero; 2], offset: zero }; T];
+            let (blocks, rest) = w.as_chunks::<BYTES>();
+            let mut padded = [0; BYTES];
+            let steps = blocks.len() + usize::from(!rest.is_empty());
+            assert!(x.iter().all(|x| x.len() == steps));
+            for i in 0..steps {
+                let w = blocks.get(i).unwrap_or_else(|| {
+                    padded[..rest.len()].copy_from_slice(rest);
+                    &padded
+                });
+                for line in (0..BYTES).step_by(64) {
+                    _mm_prefetch::<_MM_HINT_T0>(w.as_ptr().wrapping_add(AHEAD + line).cast());
+                }
+                let mut at = [&x[0][i]; T];
+                for (at, x) in at.iter_mut().zip(x) {
+                    *at = &x[i];
+                }
+                // Called in one place alone, so that it is inlined.
+                add(w, at, &mut sums);
+            }
+            for (out, sums) in out.iter_mut().zip(sums) {
+                let products = _mm256_add_ps(sums.products[0], sums.products[1]);
+                out[r] = hsum(_mm256_fmadd_ps(sums.offset, _mm256_set1_ps(offset), products));
+            }
+        }
     }
-    let zero = _mm256_setzero_ps();
-    for (r, w) in w.chunks_exact(w.len() / out[0].len()).enumerate() {
-        let mut sums = [Sums { products: [zero; 2], offset: zero }; T];
-        let (blocks, rest) = w.as_chunks::<BYTES>();
-        let mut padded = [0; BYTES];
-        let steps = blocks.len() + usize::from(!rest.is_empty());
-        assert!(x.iter().all(|x| x.len() == steps));
-        for i in 0..steps {
-            let w = blocks.get(i).unwrap_or_else(|| {
-                padded[..rest.len()].copy_from_slice(rest);
-                &padded
+
+    pub(in crate::x86) fn q4_0<const T: usize>(w: &[u8], x: &[&[Q8x256]], out: &mut [&mut [f32]]) {
+        rows::<{ 8 * 18 }, T>(w, x, out, -8.0, |w, x, sums| {
+            let d = f16s::<18>(w, 0);
+            add_offsets(sums, d, x);
+            add_pairs(sums, d, x, |i| nibble_pairs::<18>(w, 2, i), |q, x| unsigned_pairs(q, x));
+        });
+    }
+
+    pub(in crate::x86) fn q4_1<const T: usize>(w: &[u8], x: &[&[Q8x256]], out: &mut [&mut [f32]]) {
+        rows::<{ 8 * 20 }, T>(w, x, out, 1.0, |w, x, sums| {
+            add_offsets(sums, f16s::<20>(w, 2), x);
+            add_pairs(sums, f16s::<20>(w, 0), x, |i| nibble_pairs::<20>(w, 4, i), |q, x| unsigned_pairs(q, x));
+        });
+    }
+
+    pub(in crate::x86) fn q5_0<const T: usize>(w: &[u8], x: &[&[Q8x256]], out: &mut [&mut [f32]]) {
+        rows::<{ 8 * 22 }, T>(w, x, out, -16.0, |w, x, sums| {
+            let d = f16s::<22>(w, 0);
+            add_offsets(sums, d, x);
+            add_pairs(sums, d, x, |i| five_bit_pairs::<22>(w, 2, i), |q, x| unsigned_pairs(q, x));
+        });
+    }
+
+    pub(in crate::x86) fn q5_1<const T: usize>(w: &[u8], x: &[&[Q8x256]], out: &mut [&mut [f32]]) {
+        rows::<{ 8 * 24 }, T>(w, x, out, 1.0, |w, x, sums| {
+            add_offsets(sums, f16s::<24>(w, 2), x);
+            add_pairs(sums, f16s::<24>(w, 0), x, |i| five_bit_pairs::<24>(w, 4, i), |q, x| unsigned_pairs(q, x));
+        });
+    }
+
+    pub(in crate::x86) fn iq4_nl<const T: usize>(w: &[u8], x: &[&[Q8x256]], out: &mut [&mut [f32]]) {
+        // SAFETY: an unaligned load of 16 bytes.
+        let levels = _mm256_broadcastsi128_si256(unsafe { _mm_loadu_si128(LEVELS.as_ptr().cast()) });
+        let levels = moved(levels);
+        rows::<{ 8 * 18 }, T>(w, x, out, MOVED, |w, x, sums| {
+            let d = f16s::<18>(w, 0);
+            if MOVED != 0.0 {
+                add_offsets(sums, d, x);
+            }
+            let pairs = |i| {
+                let [a, b] = nibble_pairs::<18>(w, 2, i);
+                [_mm256_shuffle_epi8(levels, a), _mm256_shuffle_epi8(levels, b)]
+            };
+            add_pairs(sums, d, x, pairs, |q, x| signed_pairs(q, x));
+        });
+    }
+
+    pub(in crate::x86) fn q8_0<const T: usize>(w: &[u8], x: &[&[Q8x256]], out: &mut [&mut [f32]]) {
+        rows::<{ 8 * 34 }, T>(w, x, out, MOVED, |w, x, sums| {
+            let d = f16s::<34>(w, 0);
+            if MOVED != 0.0 {
+                add_offsets(sums, d, x);
+            }
+            let mut scales = [[0.0; 8]; T];
+            for (scales, x) in scales.iter_mut().zip(x) {
+                store_f32(scales, _mm256_mul_ps(d, load_f32(&x.d)));
+            }
+            for (i, w) in w.as_chunks::<34>().0.iter().enumerate() {
+                let q = moved(load(w, 2));
+                for t in 0..T {
+                    let products = signed(q, &x[t].qs[i]);
+                    add_scaled(&mut sums[t].products[i % 2], products, _mm256_set1_ps(scales[t][i]));
+                }
+            }
+        });
+    }
+
+    pub(in crate::x86) fn q4_k<const T: usize>(w: &[u8], x: &[&[Q8x256]], out: &mut [&mut [f32]]) {
+        rows::<144, T>(w, x, out, -1.0, |w, x, sums| {
+            let (d, mins) = affine(w);
+            add_offsets(sums, mins, x);
+            add_pairs(sums, d, x, |i| four_bit_pairs(w, 16, i), |q, x| unsigned_pairs(q, x));
+        });
+    }
+
+    pub(in crate::x86) fn q5_k<const T: usize>(w: &[u8], x: &[&[Q8x256]], out: &mut [&mut [f32]]) {
+        rows::<176, T>(w, x, out, -1.0, |w, x, sums| {
+            // Bit i of the bytes in the low lane is for block i, in the high lane for block i + 4.
+            let bits = |at| {
+                let both = _mm256_broadcastsi128_si256(load_128(w, at));
+                _mm256_srlv_epi32(both, _mm256_setr_epi32(0, 0, 0, 0, 4, 4, 4, 4))
+            };
+            let (first, second) = (bits(16), bits(32));
+            let fifth = |bits, i: usize| {
+                let count = _mm_cvtsi32_si128(4 - i as i32);
+                _mm256_and_si256(_mm256_sll_epi16(bits, count), _mm256_set1_epi8(16))
+            };
+            let pairs = |i: usize| {
+                let low = four_bit_pairs(w, 48, i);
+                [_mm256_or_si256(low[0], fifth(first, i)), _mm256_or_si256(low[1], fifth(second, i))]
+            };
+            let (d, mins) = affine(w);
+            add_offsets(sums, mins, x);
+            add_pairs(sums, d, x, pairs, |q, x| unsigned_pairs(q, x));
+        });
+    }
+
+    pub(in crate::x86) fn q6_k<const T: usize>(w: &[u8], x: &[&[Q8x256]], out: &mut [&mut [f32]]) {
+        rows::<210, T>(w, x, out, -32.0, |w, x, sums| {
+            add_sixteens(sums, f16_8(w, 208), load_128(w, 192), x, |i| {
+                // Parts 0 and 2 of a half share 32 bytes, parts 1 and 3 the next.
+                let (half, part) = (i / 4, i % 4);
+                let low = shifted(load(w, 64 * half + 32 * (part % 2)), 4 * (part / 2), 15);
+                _mm256_or_si256(low, two_bits_at_4(load(w, 128 + 32 * half), part))
             });
-            for line in (0..BYTES).step_by(64) {
-                _mm_prefetch::<_MM_HINT_T0>(w.as_ptr().wrapping_add(AHEAD + line).cast());
+        });
+    }
+
+    pub(in crate::x86) fn q3_k<const T: usize>(w: &[u8], x: &[&[Q8x256]], out: &mut [&mut [f32]]) {
+        rows::<110, T>(w, x, out, -4.0, |w, x, sums| {
+            let third = load(w, 0);
+            add_sixteens(sums, f16_8(w, 108), q3_scales(w), x, |i| {
+                _mm256_or_si256(two_bits(w, 32, i), bit(third, i, 4))
+            });
+        });
+    }
+
+    pub(in crate::x86) fn q2_k<const T: usize>(w: &[u8], x: &[&[Q8x256]], out: &mut [&mut [f32]]) {
+        rows::<84, T>(w, x, out, -1.0, |w, x, sums| {
+            let both = load_128(w, 0);
+            let nibble = _mm_set1_epi8(15);
+            let mins = _mm256_cvtepu8_epi16(_mm_and_si128(_mm_srli_epi16(both, 4), nibble));
+            let dmin = f16_8(w, 82);
+            for (sums, x) in sums.iter_mut().zip(x) {
+                let mins = _mm256_cvtepi32_ps(_mm256_madd_epi16(mins, load_i16(&x.sums)));
+                let dmin = _mm256_mul_ps(dmin, load_f32(&x.d));
+                sums.offset = _mm256_fmadd_ps(dmin, mins, sums.offset);
             }
-            let mut at = [&x[0][i]; T];
-            for (at, x) in at.iter_mut().zip(x) {
-                *at = &x[i];
-            }
-            // Called in one place alone, so that it is inlined.
-            add(w, at, &mut sums);
+            add_halves(sums, f16_8(w, 80), _mm_and_si128(both, nibble), x, |i| two_bits(w, 16, i));
+        });
+    }
+
+    /// Adds pairs of blocks: `q(i)` is the first and the second halves of blocks i and i + 4, `products` eight sums of them
+    /// and of the activations in the same order. `d` is the blocks' scales.
+    #[inline]
+    fn add_pairs<const T: usize>(
+        sums: &mut [Sums; T],
+        d: __m256,
+        x: [&Q8x256; T],
+        q: impl Fn(usize) -> [__m256i; 2],
+        products: impl Fn([__m256i; 2], &[[i8; 32]; 2]) -> __m256i,
+    ) {
+        let mut scales = [d; T];
+        for (scales, x) in scales.iter_mut().zip(x) {
+            *scales = _mm256_mul_ps(d, load_f32(&x.d));
         }
-        for (out, sums) in out.iter_mut().zip(sums) {
-            let products = _mm256_add_ps(sums.products[0], sums.products[1]);
-            out[r] = hsum(_mm256_fmadd_ps(sums.offset, _mm256_set1_ps(offset), products));
+        for i in 0..4 {
+            let q = q(i);
+            for t in 0..T {
+                let products = products(q, &x[t].paired.as_chunks().0[i]);
+                add_scaled(&mut sums[t].products[i % 2], products, in_lanes(scales[t], i));
+            }
         }
     }
-}
 
-#[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn q4_0<const T: usize>(w: &[u8], x: &[&[Q8x256]], out: &mut [&mut [f32]]) {
-    rows::<{ 8 * 18 }, T>(w, x, out, -8.0, |w, x, sums| {
-        let d = f16s::<18>(w, 0);
-        add_offsets(sums, d, x);
-        add_pairs(sums, d, x, |i| nibble_pairs::<18>(w, 2, i), |q, x| unsigned_pairs(q, x));
-    });
-}
-
-#[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn q4_1<const T: usize>(w: &[u8], x: &[&[Q8x256]], out: &mut [&mut [f32]]) {
-    rows::<{ 8 * 20 }, T>(w, x, out, 1.0, |w, x, sums| {
-        add_offsets(sums, f16s::<20>(w, 2), x);
-        add_pairs(sums, f16s::<20>(w, 0), x, |i| nibble_pairs::<20>(w, 4, i), |q, x| unsigned_pairs(q, x));
-    });
-}
-
-#[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn q5_0<const T: usize>(w: &[u8], x: &[&[Q8x256]], out: &mut [&mut [f32]]) {
-    rows::<{ 8 * 22 }, T>(w, x, out, -16.0, |w, x, sums| {
-        let d = f16s::<22>(w, 0);
-        add_offsets(sums, d, x);
-        add_pairs(sums, d, x, |i| five_bit_pairs::<22>(w, 2, i), |q, x| unsigned_pairs(q, x));
-    });
-}
-
-#[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn q5_1<const T: usize>(w: &[u8], x: &[&[Q8x256]], out: &mut [&mut [f32]]) {
-    rows::<{ 8 * 24 }, T>(w, x, out, 1.0, |w, x, sums| {
-        add_offsets(sums, f16s::<24>(w, 2), x);
-        add_pairs(sums, f16s::<24>(w, 0), x, |i| five_bit_pairs::<24>(w, 4, i), |q, x| unsigned_pairs(q, x));
-    });
-}
-
-#[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn iq4_nl<const T: usize>(w: &[u8], x: &[&[Q8x256]], out: &mut [&mut [f32]]) {
-    // SAFETY: an unaligned load of 16 bytes.
-    let levels = _mm256_broadcastsi128_si256(unsafe { _mm_loadu_si128(LEVELS.as_ptr().cast()) });
-    rows::<{ 8 * 18 }, T>(w, x, out, 0.0, |w, x, sums| {
-        let pairs = |i| {
-            let [a, b] = nibble_pairs::<18>(w, 2, i);
-            [_mm256_shuffle_epi8(levels, a), _mm256_shuffle_epi8(levels, b)]
-        };
-        // Four products of two signed bytes do not fit an i16.
-        let products =
-            |w: [__m256i; 2], x: &[[i8; 32]; 2]| _mm256_add_epi32(signed(w[0], &x[0]), signed(w[1], &x[1]));
-        add_pairs(sums, f16s::<18>(w, 0), x, pairs, products);
-    });
-}
-
-#[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn q8_0<const T: usize>(w: &[u8], x: &[&[Q8x256]], out: &mut [&mut [f32]]) {
-    rows::<{ 8 * 34 }, T>(w, x, out, 0.0, |w, x, sums| {
-        let d = f16s::<34>(w, 0);
-        let mut scales = [[0.0; 8]; T];
-        for (scales, x) in scales.iter_mut().zip(x) {
-            store_f32(scales, _mm256_mul_ps(d, load_f32(&x.d)));
+    /// Adds blocks of 32 whose halves have a scale each, in units of `d`, and the offsets of such that `d` alone scales.
+    /// `q(i)` is the integers of block i.
+    #[inline]
+    fn add_sixteens<const T: usize>(
+        sums: &mut [Sums; T],
+        d: __m256,
+        scales: __m128i,
+        x: [&Q8x256; T],
+        q: impl Fn(usize) -> __m256i,
+    ) {
+        let words = _mm256_cvtepi8_epi16(scales);
+        for (sums, x) in sums.iter_mut().zip(x) {
+            let offset = _mm256_cvtepi32_ps(_mm256_madd_epi16(words, load_i16(&x.sums)));
+            sums.offset = _mm256_fmadd_ps(_mm256_mul_ps(d, load_f32(&x.d)), offset, sums.offset);
         }
-        for (i, w) in w.as_chunks::<34>().0.iter().enumerate() {
-            let q = load(w, 2);
-            for t in 0..T {
-                let products = signed(q, &x[t].qs[i]);
-                add_scaled(&mut sums[t].products[i % 2], products, _mm256_set1_ps(scales[t][i]));
+        add_halves(sums, d, scales, x, q);
+    }
+
+    /// As [`add_sixteens`], without the offsets.
+    #[inline]
+    fn add_halves<const T: usize>(
+        sums: &mut [Sums; T],
+        d: __m256,
+        scales: __m128i,
+        x: [&Q8x256; T],
+        q: impl Fn(usize) -> __m256i,
+    ) {
+        let order = _mm_setr_epi8(0, 2, 4, 6, 1, 3, 5, 7, 8, 10, 12, 14, 9, 11, 13, 15);
+        let scales = _mm_shuffle_epi8(scales, order);
+        for (j, scales) in [scales, _mm_unpackhi_epi64(scales, scales)].into_iter().enumerate() {
+            let scales = _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(scales));
+            let mut of_tokens = [scales; T];
+            for (of_token, x) in of_tokens.iter_mut().zip(x) {
+                // SAFETY: an unaligned load of 16 bytes.
+                let xd = _mm256_broadcast_ps(unsafe { &*x.d.as_chunks::<4>().0[j].as_ptr().cast() });
+                *of_token = _mm256_mul_ps(scales, _mm256_mul_ps(d, xd));
+            }
+            for i in 0..4 {
+                let q = q(4 * j + i);
+                for t in 0..T {
+                    let products = unsigned(q, &x[t].qs[4 * j + i]);
+                    add_scaled(&mut sums[t].products[i % 2], products, in_lanes(of_tokens[t], i));
+                }
             }
         }
-    });
-}
-
-#[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn q4_k<const T: usize>(w: &[u8], x: &[&[Q8x256]], out: &mut [&mut [f32]]) {
-    rows::<144, T>(w, x, out, -1.0, |w, x, sums| {
-        let (d, mins) = affine(w);
-        add_offsets(sums, mins, x);
-        add_pairs(sums, d, x, |i| four_bit_pairs(w, 16, i), |q, x| unsigned_pairs(q, x));
-    });
-}
-
-#[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn q5_k<const T: usize>(w: &[u8], x: &[&[Q8x256]], out: &mut [&mut [f32]]) {
-    rows::<176, T>(w, x, out, -1.0, |w, x, sums| {
-        // Bit i of the bytes in the low lane is for block i, in the high lane for block i + 4.
-        let bits = |at| {
-            let both = _mm256_broadcastsi128_si256(load_128(w, at));
-            _mm256_srlv_epi32(both, _mm256_setr_epi32(0, 0, 0, 0, 4, 4, 4, 4))
-        };
-        let (first, second) = (bits(16), bits(32));
-        let fifth = |bits, i: usize| {
-            let count = _mm_cvtsi32_si128(4 - i as i32);
-            _mm256_and_si256(_mm256_sll_epi16(bits, count), _mm256_set1_epi8(16))
-        };
-        let pairs = |i: usize| {
-            let low = four_bit_pairs(w, 48, i);
-            [_mm256_or_si256(low[0], fifth(first, i)), _mm256_or_si256(low[1], fifth(second, i))]
-        };
-        let (d, mins) = affine(w);
-        add_offsets(sums, mins, x);
-        add_pairs(sums, d, x, pairs, |q, x| unsigned_pairs(q, x));
-    });
-}
-
-#[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn q6_k<const T: usize>(w: &[u8], x: &[&[Q8x256]], out: &mut [&mut [f32]]) {
-    rows::<210, T>(w, x, out, -32.0, |w, x, sums| {
-        add_sixteens(sums, f16_8(w, 208), load_128(w, 192), x, |i| {
-            // Parts 0 and 2 of a half share 32 bytes, parts 1 and 3 the next.
-            let (half, part) = (i / 4, i % 4);
-            let low = shifted(load(w, 64 * half + 32 * (part % 2)), 4 * (part / 2), 15);
-            _mm256_or_si256(low, two_bits_at_4(load(w, 128 + 32 * half), part))
-        });
-    });
-}
-
-#[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn q3_k<const T: usize>(w: &[u8], x: &[&[Q8x256]], out: &mut [&mut [f32]]) {
-    rows::<110, T>(w, x, out, -4.0, |w, x, sums| {
-        let third = load(w, 0);
-        add_sixteens(sums, f16_8(w, 108), q3_scales(w), x, |i| {
-            _mm256_or_si256(two_bits(w, 32, i), bit(third, i, 4))
-        });
-    });
-}
-
-#[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn q2_k<const T: usize>(w: &[u8], x: &[&[Q8x256]], out: &mut [&mut [f32]]) {
-    rows::<84, T>(w, x, out, -1.0, |w, x, sums| {
-        let both = load_128(w, 0);
-        let nibble = _mm_set1_epi8(15);
-        let mins = _mm256_cvtepu8_epi16(_mm_and_si128(_mm_srli_epi16(both, 4), nibble));
-        let dmin = f16_8(w, 82);
-        for (sums, x) in sums.iter_mut().zip(x) {
-            let mins = _mm256_cvtepi32_ps(_mm256_madd_epi16(mins, load_i16(&x.sums)));
-            let dmin = _mm256_mul_ps(dmin, load_f32(&x.d));
-            sums.offset = _mm256_fmadd_ps(dmin, mins, sums.offset);
-        }
-        add_halves(sums, f16_8(w, 80), _mm_and_si128(both, nibble), x, |i| two_bits(w, 16, i));
-    });
+    }
 }
 
 /// Adds `d`, a factor a block of 32, times the sums of the activations.
@@ -212,79 +324,6 @@ pub(super) fn q2_k<const T: usize>(w: &[u8], x: &[&[Q8x256]], out: &mut [&mut [f
 fn add_offsets<const T: usize>(sums: &mut [Sums; T], d: __m256, x: [&Q8x256; T]) {
     for (sums, x) in sums.iter_mut().zip(x) {
         sums.offset = _mm256_fmadd_ps(d, load_f32(&x.offset), sums.offset);
-    }
-}
-
-/// Adds pairs of blocks: `q(i)` is the first and the second halves of blocks i and i + 4, `products` eight sums of them
-/// and of the activations in the same order. `d` is the blocks' scales.
-#[inline]
-#[target_feature(enable = "avx2,fma")]
-fn add_pairs<const T: usize>(
-    sums: &mut [Sums; T],
-    d: __m256,
-    x: [&Q8x256; T],
-    q: impl Fn(usize) -> [__m256i; 2],
-    products: impl Fn([__m256i; 2], &[[i8; 32]; 2]) -> __m256i,
-) {
-    let mut scales = [d; T];
-    for (scales, x) in scales.iter_mut().zip(x) {
-        *scales = _mm256_mul_ps(d, load_f32(&x.d));
-    }
-    for i in 0..4 {
-        let q = q(i);
-        for t in 0..T {
-            let products = products(q, &x[t].paired.as_chunks().0[i]);
-            add_scaled(&mut sums[t].products[i % 2], products, in_lanes(scales[t], i));
-        }
-    }
-}
-
-/// Adds blocks of 32 whose halves have a scale each, in units of `d`, and the offsets of such that `d` alone scales.
-/// `q(i)` is the integers of block i.
-#[inline]
-#[target_feature(enable = "avx2,fma")]
-fn add_sixteens<const T: usize>(
-    sums: &mut [Sums; T],
-    d: __m256,
-    scales: __m128i,
-    x: [&Q8x256; T],
-    q: impl Fn(usize) -> __m256i,
-) {
-    let words = _mm256_cvtepi8_epi16(scales);
-    for (sums, x) in sums.iter_mut().zip(x) {
-        let offset = _mm256_cvtepi32_ps(_mm256_madd_epi16(words, load_i16(&x.sums)));
-        sums.offset = _mm256_fmadd_ps(_mm256_mul_ps(d, load_f32(&x.d)), offset, sums.offset);
-    }
-    add_halves(sums, d, scales, x, q);
-}
-
-/// As [`add_sixteens`], without the offsets.
-#[inline]
-#[target_feature(enable = "avx2,fma")]
-fn add_halves<const T: usize>(
-    sums: &mut [Sums; T],
-    d: __m256,
-    scales: __m128i,
-    x: [&Q8x256; T],
-    q: impl Fn(usize) -> __m256i,
-) {
-    let order = _mm_setr_epi8(0, 2, 4, 6, 1, 3, 5, 7, 8, 10, 12, 14, 9, 11, 13, 15);
-    let scales = _mm_shuffle_epi8(scales, order);
-    for (j, scales) in [scales, _mm_unpackhi_epi64(scales, scales)].into_iter().enumerate() {
-        let scales = _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(scales));
-        let mut of_tokens = [scales; T];
-        for (of_token, x) in of_tokens.iter_mut().zip(x) {
-            // SAFETY: an unaligned load of 16 bytes.
-            let xd = _mm256_broadcast_ps(unsafe { &*x.d.as_chunks::<4>().0[j].as_ptr().cast() });
-            *of_token = _mm256_mul_ps(scales, _mm256_mul_ps(d, xd));
-        }
-        for i in 0..4 {
-            let q = q(4 * j + i);
-            for t in 0..T {
-                let products = unsigned(q, &x[t].qs[4 * j + i]);
-                add_scaled(&mut sums[t].products[i % 2], products, in_lanes(of_tokens[t], i));
-            }
-        }
     }
 }
 
@@ -329,14 +368,6 @@ fn add_scaled(sum: &mut __m256, products: __m256i, scale: __m256) {
 #[target_feature(enable = "avx2")]
 fn in_lanes(v: __m256, i: usize) -> __m256 {
     _mm256_permutevar_ps(v, _mm256_set1_epi32(i as i32))
-}
-
-/// Eight sums of four products of unsigned weights below 32.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn unsigned_pairs(w: [__m256i; 2], x: &[[i8; 32]; 2]) -> __m256i {
-    let products = [_mm256_maddubs_epi16(w[0], load_i8(&x[0])), _mm256_maddubs_epi16(w[1], load_i8(&x[1]))];
-    _mm256_madd_epi16(_mm256_add_epi16(products[0], products[1]), _mm256_set1_epi16(1))
 }
 
 /// The f16s at `at` of eight blocks of `SIZE` bytes.
