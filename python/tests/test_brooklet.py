@@ -231,6 +231,9 @@ class Threads(unittest.TestCase):
         self.assertEqual(answers, [[text] * 5 for text in alone])
 
     def test_ctrl_c_stops_it(self) -> None:
+        # A shell starts what runs in its background with the signal ignored.
+        handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+        self.addCleanup(signal.signal, signal.SIGINT, handler)
         # As above: the signal can only be sent while the model computes.
         model, started, interval = self.model, threading.Event(), sys.getswitchinterval()
         ids = model.tokenize("In the beginning")
