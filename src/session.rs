@@ -272,9 +272,9 @@ impl Session {
     }
 
     /// Makes the session hold exactly `ids`: keeps the longest common start, forgets what it holds after that, and
-    /// takes the rest in pieces of 128, as many as are computed at once, so that pieces cost nothing and the same ids
-    /// are always split alike. After each piece but the last, `on_piece(taken, all)` says whether to go on.
-    /// Returns how many ids were kept, or `None` where it was not to go on.
+    /// takes the rest in the parts of [`Session::prefill_while`], so that the same ids are always split alike. After each
+    /// part but the last, `on_piece(taken, all)` says whether to go on. Returns how many ids were kept, or `None` where it
+    /// was not to go on.
     ///
     /// # Errors
     /// As [`Session::prefill`] where nothing was held; the session is unchanged.
@@ -284,18 +284,14 @@ impl Session {
         mut on_piece: impl FnMut(usize, usize) -> bool,
     ) -> Result<Option<usize>> {
         self.check_after(0, ids)?;
-        let kept = ids.iter().zip(&self.tokens).take_while(|(a, b)| a == b).count();
+        let kept = self.common_start(ids);
         self.rollback(kept)?;
-        let mut rest = &ids[kept..];
-        while !rest.is_empty() {
-            let (piece, after) = rest.split_at(PREFILL_CHUNK.min(rest.len()));
-            self.prefill(piece)?;
-            rest = after;
-            if !rest.is_empty() && !on_piece(ids.len() - kept - rest.len(), ids.len() - kept) {
-                return Ok(None);
-            }
+        let rest = &ids[kept..];
+        if rest.is_empty() {
+            return Ok(Some(kept));
         }
-        Ok(Some(kept))
+        let taken = self.prefill_while(rest, |position| on_piece(position - kept, rest.len()))?;
+        Ok((taken == rest.len()).then_some(kept))
     }
 
     /// Forgets everything after the first `len` tokens; the logits are those after the last one kept.
@@ -337,20 +333,17 @@ impl Session {
     /// logits after it are wanted. Returns its length; the ids after it are to be taken.
     ///
     /// # Errors
-    /// `prompt` is empty or longer than the context; the session is unchanged.
+    /// As [`Session::prefill`] where nothing was held; the session is unchanged.
     pub fn rollback_to_start_of(&mut self, prompt: &[u32]) -> Result<usize> {
-        if prompt.is_empty() {
-            return Err(SessionError::NoTokens.into());
-        }
-        let context = self.context;
-        if prompt.len() > context {
-            let limit = self.model.config().context_length;
-            return Err(SessionError::ContextFull { needed: prompt.len(), context, limit }.into());
-        }
-        let common = prompt.iter().zip(&self.tokens).take_while(|(a, b)| a == b).count();
-        let kept = common.min(prompt.len() - 1);
+        self.check_after(0, prompt)?;
+        let kept = self.common_start(prompt).min(prompt.len() - 1);
         self.rollback(kept)?;
         Ok(kept)
+    }
+
+    /// Ids at the start of `ids` that the session holds.
+    fn common_start(&self, ids: &[u32]) -> usize {
+        ids.iter().zip(&self.tokens).take_while(|(a, b)| a == b).count()
     }
 
     /// Forgets everything.

@@ -94,14 +94,13 @@ impl Model {
 
     /// Ids of a text, as `special` and `add_bos` say.
     fn tokenize(&self, py: Python<'_>, text: &str, add_bos: bool, special: bool) -> PyResult<Vec<u32>> {
-        py.detach(|| match (add_bos, special) {
-            (true, true) => self.tokenizer.encode_with_bos(text),
-            (false, true) => self.tokenizer.encode(text, Special::Parse),
-            (_, false) => {
-                let mut ids = if add_bos { self.tokenizer.encode_with_bos("")? } else { Vec::new() };
-                ids.extend(self.tokenizer.encode(text, Special::Plain)?);
-                Ok(ids)
+        py.detach(|| {
+            let special = if special { Special::Parse } else { Special::Plain };
+            let mut ids = self.tokenizer.encode(text, special)?;
+            if add_bos {
+                self.tokenizer.ensure_bos(&mut ids);
             }
+            Ok::<_, brooklet::Error>(ids)
         })
         .map_err(to_py)
     }
