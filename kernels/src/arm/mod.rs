@@ -1,7 +1,7 @@
 //! Kernels for AArch64: one set a level of the instruction set, of which all share what is not a product of integers.
 //!
 //! NEON is part of every AArch64, so that its intrinsics need no detection. What a set needs beyond it is in
-//! [`level`], the only place that differs between the sets but for the micro-kernels in [`gemm`].
+//! [`level`], the only place that differs between the sets but for the micro-kernels in [`tiles`].
 
 mod attention;
 mod float;
@@ -11,13 +11,15 @@ mod gemv;
 mod intrinsics;
 mod level;
 pub(crate) mod probe;
+mod tiles;
 mod weights;
 
 use crate::format::TensorType::{self, *};
 use crate::isa::{Kernels, VecDot};
-use gemm::{I8mm, Tiles};
+use gemm::Tiles;
 use level::{DotProd, Level, Neon};
 use std::arch::is_aarch64_feature_detected;
+use tiles::I8mm;
 
 static NEON: Kernels = set::<Neon, Neon>("neon");
 static DOTPROD: Kernels = set::<DotProd, DotProd>("dotprod");
