@@ -60,7 +60,7 @@ pub struct UnknownIsa {
 pub fn all() -> Vec<&'static Kernels> {
     let mut sets = Vec::new();
     #[cfg(target_arch = "x86_64")]
-    sets.extend([crate::x86::vnni::detect(), crate::x86::avx2::detect()].into_iter().flatten());
+    sets.extend(crate::x86::vnni::detect().chain(crate::x86::avx2::detect()));
     #[cfg(target_arch = "aarch64")]
     sets.extend(crate::arm::detect());
     sets.extend([&crate::portable::KERNELS, &crate::scalar::KERNELS]);

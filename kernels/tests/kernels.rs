@@ -385,7 +385,8 @@ fn the_sets_are_listed_best_first() {
             && is_x86_feature_detected!("fma")
             && is_x86_feature_detected!("f16c");
         let avx512vnni = is_x86_feature_detected!("avx512vl") && is_x86_feature_detected!("avx512vnni");
-        let sets = [("avx512vnni", avx512vnni), ("avx2", true)];
+        let avxvnni = is_x86_feature_detected!("avxvnni");
+        let sets = [("avx512vnni", avx512vnni), ("avxvnni", avxvnni), ("avx2", true)];
         expected.extend(sets.into_iter().filter(|&(_, there)| avx2 && there).map(|(name, _)| name));
     }
     #[cfg(target_arch = "aarch64")]
@@ -396,5 +397,6 @@ fn the_sets_are_listed_best_first() {
         expected.extend(sets.into_iter().filter(|&(_, there)| there).map(|(name, _)| name));
     }
     expected.extend(["portable", "scalar"]);
+    println!("kernel sets: {}", expected.join(", "));
     assert_eq!(all().iter().map(|k| k.name).collect::<Vec<_>>(), expected);
 }

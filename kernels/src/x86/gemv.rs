@@ -29,6 +29,7 @@ struct Sums {
 macro_rules! in_each_set {
     ($($item:item)*) => {
         compile_for!(avx2, "avx2,fma,f16c", $($item)*);
+        compile_for!(avxvnni, "avx2,fma,f16c,avxvnni", $($item)*);
         compile_for!(avx512vnni, "avx2,fma,f16c,avx512vl,avx512vnni", $($item)*);
     };
 }
@@ -68,6 +69,7 @@ macro_rules! table {
 }
 
 table!(avx2);
+table!(avxvnni);
 table!(avx512vnni);
 
 in_each_set! {

@@ -37,27 +37,36 @@ pub(super) mod avx2 {
     }
 }
 
-pub(super) mod avx512vnni {
-    use super::*;
-    pub(in crate::x86) use {unsigned as signed, unsigned_pairs as signed_pairs};
+/// The same for the levels that have `dpbusd`.
+macro_rules! with_dpbusd {
+    ($set:ident, $features:literal, $dpbusd:ident) => {
+        pub(super) mod $set {
+            use super::*;
+            pub(in crate::x86) use std::arch::x86_64::$dpbusd as dpbusd;
+            pub(in crate::x86) use {unsigned as signed, unsigned_pairs as signed_pairs};
 
-    pub(in crate::x86) const MOVED: f32 = -128.0;
+            pub(in crate::x86) const MOVED: f32 = -128.0;
 
-    #[inline]
-    #[target_feature(enable = "avx2")]
-    pub(in crate::x86) fn moved(w: __m256i) -> __m256i {
-        _mm256_xor_si256(w, _mm256_set1_epi8(-128))
-    }
+            #[inline]
+            #[target_feature(enable = "avx2")]
+            pub(in crate::x86) fn moved(w: __m256i) -> __m256i {
+                _mm256_xor_si256(w, _mm256_set1_epi8(-128))
+            }
 
-    #[inline]
-    #[target_feature(enable = "avx2,avx512vl,avx512vnni")]
-    pub(in crate::x86) fn unsigned(w: __m256i, x: &[i8; 32]) -> __m256i {
-        _mm256_dpbusd_epi32(_mm256_setzero_si256(), w, load_i8(x))
-    }
+            #[inline]
+            #[target_feature(enable = $features)]
+            pub(in crate::x86) fn unsigned(w: __m256i, x: &[i8; 32]) -> __m256i {
+                dpbusd(_mm256_setzero_si256(), w, load_i8(x))
+            }
 
-    #[inline]
-    #[target_feature(enable = "avx2,avx512vl,avx512vnni")]
-    pub(in crate::x86) fn unsigned_pairs(w: [__m256i; 2], x: &[[i8; 32]; 2]) -> __m256i {
-        _mm256_dpbusd_epi32(unsigned(w[0], &x[0]), w[1], load_i8(&x[1]))
-    }
+            #[inline]
+            #[target_feature(enable = $features)]
+            pub(in crate::x86) fn unsigned_pairs(w: [__m256i; 2], x: &[[i8; 32]; 2]) -> __m256i {
+                dpbusd(unsigned(w[0], &x[0]), w[1], load_i8(&x[1]))
+            }
+        }
+    };
 }
+
+with_dpbusd!(avxvnni, "avx2,avxvnni", _mm256_dpbusd_avx_epi32);
+with_dpbusd!(avx512vnni, "avx2,avx512vl,avx512vnni", _mm256_dpbusd_epi32);
