@@ -33,6 +33,14 @@ unsafe fn integers(base: *const u8, at: usize) -> int8x16_t {
     unsafe { vld1q_s8(base.add(16 * at).cast()) }
 }
 
+/// The same pointer, of which the compiler no longer knows that what it points to has been read already.
+#[inline(always)]
+fn unknown(mut at: *const u8) -> *const u8 {
+    // SAFETY: no instruction.
+    unsafe { std::arch::asm!("/* {} */", inout(reg) at, options(pure, nomem, nostack, preserves_flags)) };
+    at
+}
+
 /// Four floats, `at` fours from `base`.
 ///
 /// # Safety
@@ -56,23 +64,40 @@ unsafe fn add_scaled<const T: usize, const SUBS: usize, const MINS: bool>(
     panel: *const u8,
     sub: usize,
 ) {
-    for half in 0..2 {
+    for (half, products) in products.into_iter().enumerate() {
         // SAFETY: by the contract.
-        let scale = unsafe { floats(panel, 2 * (INTEGERS + sub) + half) };
+        unsafe { add_half::<T, SUBS, MINS>(acc, half, products, factors, panel, sub) };
+    }
+}
+
+/// As [`add_scaled`], of four rows.
+///
+/// # Safety
+/// `panel` must be the start of a step.
+#[inline(always)]
+unsafe fn add_half<const T: usize, const SUBS: usize, const MINS: bool>(
+    acc: &mut [[float32x4_t; 2]; T],
+    half: usize,
+    products: [int32x4_t; T],
+    factors: [float32x4_t; T],
+    panel: *const u8,
+    sub: usize,
+) {
+    // SAFETY: by the contract.
+    let scale = unsafe { floats(panel, 2 * (INTEGERS + sub) + half) };
+    for t in 0..T {
+        let scale = vmulq_laneq_f32::<0>(scale, factors[t]);
+        acc[t][half] = vfmaq_f32(acc[t][half], vcvtq_f32_s32(products[t]), scale);
+    }
+    if MINS {
+        // SAFETY: by the contract.
+        let min = unsafe { floats(panel, 2 * (INTEGERS + SUBS + sub) + half) };
         for t in 0..T {
-            let scale = vmulq_laneq_f32::<0>(scale, factors[t]);
-            acc[t][half] = vfmaq_f32(acc[t][half], vcvtq_f32_s32(products[half][t]), scale);
-        }
-        if MINS {
-            // SAFETY: by the contract.
-            let min = unsafe { floats(panel, 2 * (INTEGERS + SUBS + sub) + half) };
-            for t in 0..T {
-                acc[t][half] = match (SUBS, sub) {
-                    (1, _) => vfmaq_laneq_f32::<1>(acc[t][half], min, factors[t]),
-                    (_, 0) => vfmaq_laneq_f32::<2>(acc[t][half], min, factors[t]),
-                    _ => vfmaq_laneq_f32::<3>(acc[t][half], min, factors[t]),
-                };
-            }
+            acc[t][half] = match (SUBS, sub) {
+                (1, _) => vfmaq_laneq_f32::<1>(acc[t][half], min, factors[t]),
+                (_, 0) => vfmaq_laneq_f32::<2>(acc[t][half], min, factors[t]),
+                _ => vfmaq_laneq_f32::<3>(acc[t][half], min, factors[t]),
+            };
         }
     }
 }
@@ -126,21 +151,14 @@ impl Tiles for Neon {
         let Steps { n, mut panel, mut input } = Steps::new::<T, SUBS, MINS>(panel, input);
         let mut acc = [[zero(); 2]; T];
         for _ in 0..n {
-            let mut x = [[vdupq_n_s8(0); 2]; T];
-            let mut factors = [zero(); T];
-            for t in 0..T {
-                // SAFETY: the steps are there; a token's input is four sixteens.
-                (x[t], factors[t]) = unsafe {
-                    ([integers(input, 4 * t), integers(input, 4 * t + 1)], floats(input, 4 * t + 2))
-                };
-            }
-            for sub in 0..SUBS {
-                // SAFETY: `panel` is the start of a step.
-                unsafe {
-                    let low = four_rows::<T, SUBS, SMALL>(panel, 0, x, sub);
-                    let high = four_rows::<T, SUBS, SMALL>(panel, 4, x, sub);
-                    let products = [low, high];
-                    add_scaled::<T, SUBS, MINS>(&mut acc, products, factors, panel, sub);
+            // SAFETY: the steps are there. Written out, since a loop that the compiler does not unroll would find the
+            // activations in memory.
+            unsafe {
+                for_tokens::<T, SUBS, MINS, SMALL>(&mut acc, panel, input, 0, 0);
+                for_tokens::<T, SUBS, MINS, SMALL>(&mut acc, panel, input, 1, 0);
+                if SUBS == 2 {
+                    for_tokens::<T, SUBS, MINS, SMALL>(&mut acc, panel, input, 0, 1);
+                    for_tokens::<T, SUBS, MINS, SMALL>(&mut acc, panel, input, 1, 1);
                 }
             }
             // SAFETY: at most one past the end.
@@ -153,38 +171,69 @@ impl Tiles for Neon {
     }
 }
 
-/// The products of four rows from `first` on, in all or one of the two halves of a step.
+/// Adds the scaled products of four rows, the first or the second `half` of the eight, in all of a step or one of its
+/// halves; of two tokens after the other, to have few values at a time in registers.
 ///
 /// # Safety
-/// `panel` must be the start of a step.
+/// `panel` and `input` must be the start of a step.
 #[inline(always)]
-unsafe fn four_rows<const T: usize, const SUBS: usize, const SMALL: bool>(
+unsafe fn for_tokens<const T: usize, const SUBS: usize, const MINS: bool, const SMALL: bool>(
+    acc: &mut [[float32x4_t; 2]; T],
     panel: *const u8,
-    first: usize,
-    x: [[int8x16_t; 2]; T],
+    input: *const u8,
+    half: usize,
     sub: usize,
-) -> [int32x4_t; T] {
-    let max = if SMALL { 64 } else { 128 };
-    let mut pairs = [[vdupq_n_s32(0); 2]; T];
-    // Pairs of rows, to have few sums at a time in registers.
-    for pair in 0..2 {
-        // SAFETY: by the contract; a row's integers are two sixteens.
-        let rows = [0, 1].map(|r| unsafe {
-            let row = first + 2 * pair + r;
-            [integers(panel, 2 * row), integers(panel, 2 * row + 1)]
-        });
-        for t in 0..T {
-            let mut sums = [vdupq_n_s32(0); 2];
-            for r in 0..2 {
-                sums[r] = match SUBS {
-                    1 => Neon::dot_32(max, rows[r], x[t]),
-                    _ => Neon::dot_16(rows[r][sub], x[t][sub]),
-                };
-            }
-            pairs[t][pair] = vpaddq_s32(sums[0], sums[1]);
+) {
+    // SAFETY: by the contract.
+    unsafe {
+        if T == 1 {
+            return add_four_rows::<1, SUBS, MINS, SMALL>(acc, panel, input, half, sub);
+        }
+        let (two, rest) = acc.split_at_mut(2);
+        add_four_rows::<2, SUBS, MINS, SMALL>(two, panel, input, half, sub);
+        let input = input.add(2 * 32 * INPUT);
+        match T {
+            3 => add_four_rows::<1, SUBS, MINS, SMALL>(rest, panel, input, half, sub),
+            4 => add_four_rows::<2, SUBS, MINS, SMALL>(rest, panel, input, half, sub),
+            _ => {}
         }
     }
-    pairs.map(|[first, second]| vpaddq_s32(first, second))
+}
+
+/// As [`for_tokens`], of N tokens.
+///
+/// # Safety
+/// `panel` must be the start of a step, and `input` that of N tokens.
+#[inline(always)]
+unsafe fn add_four_rows<const N: usize, const SUBS: usize, const MINS: bool, const SMALL: bool>(
+    acc: &mut [[float32x4_t; 2]],
+    panel: *const u8,
+    input: *const u8,
+    half: usize,
+    sub: usize,
+) {
+    let acc: &mut [[float32x4_t; 2]; N] = acc.try_into().expect("the sums of N tokens");
+    let panel = unknown(panel);
+    let max = if SMALL { 64 } else { 128 };
+    // SAFETY: by the contract; a row's integers are two sixteens, and a token's input is four.
+    unsafe {
+        let x: [_; N] = std::array::from_fn(|t| [integers(input, 4 * t), integers(input, 4 * t + 1)]);
+        let rows: [_; 4] = std::array::from_fn(|r| {
+            let row = 4 * half + r;
+            [integers(panel, 2 * row), integers(panel, 2 * row + 1)]
+        });
+        let mut products = [vdupq_n_s32(0); N];
+        for (products, x) in products.iter_mut().zip(x) {
+            let dot = |row: [int8x16_t; 2]| match SUBS {
+                1 => Neon::dot_32(max, row, x),
+                _ => Neon::dot_16(row[sub], x[sub]),
+            };
+            let pairs = [vpaddq_s32(dot(rows[0]), dot(rows[1])), vpaddq_s32(dot(rows[2]), dot(rows[3]))];
+            *products = vpaddq_s32(pairs[0], pairs[1]);
+        }
+        let factors = std::array::from_fn(|t| floats(input, 4 * t + 2));
+        add_half::<N, SUBS, MINS>(acc, half, products, factors, panel, sub);
+    }
 }
 
 /// Four elements of K of each of the eight rows side by side; the lanes of a product are rows.
