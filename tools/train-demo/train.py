@@ -12,9 +12,11 @@ import math
 import pathlib
 import random
 import re
+import shutil
 import time
 
 import numpy
+import safetensors.torch
 import torch
 import torch.nn.functional as F
 from tokenizers import Tokenizer
@@ -44,6 +46,8 @@ def arguments():
     p.add_argument("--text-share", type=float, default=0.06, help="share of plain English")
     p.add_argument("--threads", type=int, default=2)
     p.add_argument("--save-every", type=float, default=240.0, help="seconds between checkpoints")
+    p.add_argument("--init", type=pathlib.Path, help="a checkpoint's folder whose weights and tokenizer to start from")
+    p.add_argument("--bf16", action="store_true", help="multiply in bfloat16 (for processors with AVX512-BF16; about 1.5 times as fast there)")
     p.add_argument("--compile", action="store_true", help="use torch.compile (needs a C++ compiler; about 1.4 times as fast)")
     return p.parse_args()
 
@@ -62,6 +66,8 @@ class Data:
         self.forbidden = test_prompts()
         self.args, self.cache = args, (None, None)
         path = args.work / "tokenizer.json"
+        if args.init and not path.exists():
+            shutil.copy(args.init / "tokenizer.json", path)
         if not path.exists():
             self.train_tokenizer(train).save(str(path))
         self.tokenizer = Tokenizer.from_file(str(path))
@@ -197,6 +203,8 @@ def main():
         adam.load_state_dict(state["adam"])
         muon.buffers = state["muon"]
         step, tokens, started = state["step"], state["tokens"], state["started"]
+    elif args.init:
+        net.load_state_dict({k: t.float() for k, t in safetensors.torch.load_file(args.init / "model.safetensors").items()})
     hidden = torch.compile(net.hidden, dynamic=True) if args.compile else net.hidden
     log = open(args.work / "train.log", "a", buffering=1)
     print(f"{sum(p.numel() for p in net.parameters())} parameters, from step {step} until {args.until or args.steps}", file=log)
@@ -217,7 +225,8 @@ def main():
         scale = sum(w[:, 1:].sum() for _, w in batches)
         for ids, weights in batches:
             picked = weights[:, 1:] > 0
-            h = hidden(ids[:, :-1])[picked]
+            with torch.autocast("cpu", torch.bfloat16, enabled=args.bf16):
+                h = hidden(ids[:, :-1])[picked].float()
             each = F.cross_entropy(h @ net.model.embed_tokens.weight.T, ids[:, 1:][picked], reduction="none")
             (each @ weights[:, 1:][picked] / scale).backward()
             losses["text" if weights[0, 0] == TEXT_WEIGHT else "call"].append(each.detach().mean().item())
