@@ -155,7 +155,8 @@ pub fn parse_tools(text: &str) -> Result<serde_json::Value> {
     Ok(tools)
 }
 
-fn read_text(path: &Path) -> Result<String> {
+/// A file of text.
+pub(crate) fn read_text(path: &Path) -> Result<String> {
     let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     String::from_utf8(bytes).with_context(|| format!("{} is not UTF-8 text", path.display()))
 }
@@ -167,7 +168,8 @@ pub fn read_stdin() -> Result<String> {
     String::from_utf8(bytes).context("standard input is not UTF-8 text")
 }
 
-fn without_last_newline(mut text: String) -> String {
+/// Less one newline at its end.
+pub(crate) fn without_last_newline(mut text: String) -> String {
     if text.ends_with('\n') {
         text.pop();
         if text.ends_with('\r') {

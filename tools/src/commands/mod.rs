@@ -6,6 +6,7 @@ pub mod convert;
 pub mod demo;
 pub mod inspect;
 pub mod logits;
+pub mod perplexity;
 pub mod pull;
 pub mod quantize;
 pub mod run;
@@ -62,6 +63,8 @@ enum Command {
     Template(template::Args),
     /// Print the model's logits for a text or ids as JSON
     Logits(logits::Args),
+    /// Measure how well a model predicts a text, alone or beside the one it was made of
+    Perplexity(perplexity::Args),
     /// Write a checkpoint of a real model's shape with random weights
     Synth(synth::Args),
 }
@@ -82,6 +85,7 @@ pub fn main(cli: Cli) -> ExitCode {
         Command::Tokenize(args) => tokenize::run(args),
         Command::Template(args) => template::run(args),
         Command::Logits(args) => logits::run(args),
+        Command::Perplexity(args) => perplexity::run(args),
         Command::Synth(args) => synth::run(args),
     };
     match outcome {
