@@ -162,3 +162,94 @@ fn check_vocabularies(models: [&Model; 2], tokenizers: [&Tokenizer; 2]) -> Resul
 fn name(token: Option<&str>) -> String {
     token.map_or("unused".into(), |token| format!("{token:?}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Tolerance: logits are rounded to f32.
+    fn near(found: f64, expected: f64) {
+        assert!((found - expected).abs() < 1e-6, "{found} for {expected}");
+    }
+
+    /// Logits of these odds; a constant more or less is the same prediction.
+    fn odds<const N: usize>(odds: [f32; N], constant: f32) -> [f32; N] {
+        odds.map(|x| x.ln() + constant)
+    }
+
+    #[test]
+    fn a_token_is_scored_by_the_definitions() {
+        // The base's p is 1/8, 2/8, 5/8, the model's q 1/4, 1/2, 1/4.
+        let (base, model) = (odds([1.0, 2.0, 5.0], 3.0), odds([1.0, 2.0, 1.0], -1.0));
+        let score = score([&model, &base], 1).unwrap();
+        let kl = 0.125 * 0.5f64.ln() + 0.25 * 0.5f64.ln() + 0.625 * 2.5f64.ln();
+        near(score.kl_divergence, kl);
+        near(score.nll, 2f64.ln());
+        near(score.base_nll, 4f64.ln());
+        near(score.delta_p(), 0.25);
+        assert!(!score.same_top);
+    }
+
+    #[test]
+    fn equal_predictions_do_not_diverge() {
+        let logits = odds([1.0, 2.0, 5.0], 0.5);
+        let score = score([&logits, &logits], 0).unwrap();
+        assert_eq!((score.kl_divergence, score.delta_p(), score.same_top), (0.0, 0.0, true));
+    }
+
+    #[test]
+    fn damaged_logits_are_no_score() {
+        let good = [0.0, 1.0];
+        for bad in [[f32::NAN, 0.0], [f32::INFINITY, 0.0]] {
+            assert!(score([&bad, &good], 1).is_none() && score([&good, &bad], 1).is_none());
+        }
+        // A model that holds for impossible what the base does not diverges without bound.
+        assert!(score([&[f32::NEG_INFINITY, 0.0], &good], 1).is_none());
+    }
+
+    #[test]
+    fn figures_are_made_of_scores_by_the_definitions() {
+        let score = |nll, base_nll, kl_divergence, same_top| Score { nll, base_nll, kl_divergence, same_top };
+        let ln = f64::ln;
+        // The model's p are 1/2, 1/4, 1/4, the base's 1/4, 1/4, 1/2.
+        let scores = [
+            score(ln(2.0), ln(4.0), 0.3, true),
+            score(ln(4.0), ln(4.0), 0.1, true),
+            score(ln(4.0), ln(2.0), 0.2, false),
+        ];
+        let extent = Extent { tokens: 32, context: 16, windows: 1, scored: 3 };
+        let c = Comparison::of(extent, &scores);
+        near(c.perplexity.value, 32f64.powf(1.0 / 3.0));
+        near(c.base_perplexity.value, 32f64.powf(1.0 / 3.0));
+        // Differences of -ln 2, 0, ln 2: their squares' sum over n (n - 1) is ln²2 / 3.
+        near(c.ln_ratio.value, 0.0);
+        near(c.ln_ratio.error, ln(2.0) / 3f64.sqrt());
+        near(c.ratio.value, 1.0);
+        near(c.ratio.error, ln(2.0) / 3f64.sqrt());
+        near(c.kl_divergence.mean.value, 0.2);
+        near(c.kl_divergence.mean.error, (0.02f64 / 6.0).sqrt());
+        near(c.same_top.value, 2.0 / 3.0);
+        near(c.same_top.error, (2.0 / 9.0 / 2.0f64).sqrt());
+        near(c.mean_delta_p.value, 0.0);
+        // Squares of 1/16, 0, 1/16.
+        near(c.rms_delta_p.value, (1.0f64 / 24.0).sqrt());
+        let kl = c.kl_divergence;
+        assert_eq!((kl.median, kl.max), (0.2, 0.3));
+        near(kl.p90, 0.28);
+        near(kl.p95, 0.29);
+        near(kl.p99, 0.298);
+    }
+
+    #[test]
+    fn the_error_of_the_ratio_is_that_of_a_difference_of_means() {
+        // √(σ_a² + σ_b² - 2 cov), as llama.cpp writes it.
+        let (a, b) = ([1.0, 3.0, 2.0, 7.0, 4.0], [1.5, 2.0, 2.5, 6.0, 5.0]);
+        let all: Vec<Score> =
+            (0..5).map(|i| Score { nll: a[i], base_nll: b[i], kl_divergence: 0.0, same_top: true }).collect();
+        let (sigma_a, sigma_b) = (mean(&all, |s| s.nll), mean(&all, |s| s.base_nll));
+        let product = a.iter().zip(&b).map(|(a, b)| a * b).sum::<f64>() / 5.0;
+        let covariance = (product - sigma_a.value * sigma_b.value) / 4.0;
+        let expected = (sigma_a.error.powi(2) + sigma_b.error.powi(2) - 2.0 * covariance).sqrt();
+        near(mean(&all, |s| s.nll - s.base_nll).error, expected);
+    }
+}

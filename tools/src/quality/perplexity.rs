@@ -74,3 +74,50 @@ pub(super) fn log_sum_exp(logits: &[f32]) -> f64 {
     let max = f64::from(logits.iter().copied().fold(f32::NEG_INFINITY, f32::max));
     max + logits.iter().map(|x| (f64::from(*x) - max).exp()).sum::<f64>().ln()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn near(found: f64, expected: f64) {
+        assert!((found - expected).abs() <= 1e-12 * expected.abs().max(1.0), "{found} for {expected}");
+    }
+
+    #[test]
+    fn a_mean_has_the_standard_error_of_its_sample() {
+        // Mean 3; the squares of the distances are 4, 1, 0, 9: their sum over n (n - 1) = 12 is 14 / 12.
+        let estimate = Estimate::mean([1.0, 2.0, 3.0, 6.0].into_iter());
+        near(estimate.value, 3.0);
+        near(estimate.error, (14f64 / 12.0).sqrt());
+        // Three of four: p (1 - p) / (n - 1) = 3 / 16 / 3.
+        let part = Estimate::mean([1.0, 0.0, 1.0, 1.0].into_iter());
+        assert_eq!(part, Estimate { value: 0.75, error: 0.25 });
+    }
+
+    #[test]
+    fn errors_are_carried_through_to_first_order() {
+        let estimate = Estimate { value: 4.0, error: 0.5 };
+        assert_eq!(estimate.sqrt(), Estimate { value: 2.0, error: 0.125 });
+        near(estimate.exp().value, 4f64.exp());
+        near(estimate.exp().error, 0.5 * 4f64.exp());
+        assert_eq!(Estimate { value: 0.0, error: 0.0 }.sqrt(), Estimate { value: 0.0, error: 0.0 });
+    }
+
+    #[test]
+    fn nll_is_that_of_the_softmax() {
+        // Odds 1 : 2 : 5.
+        let logits = [0.0, 2f32.ln(), 5f32.ln()];
+        // The logits are rounded to f32.
+        for (token, odds) in [(0, 1.0), (1, 2.0), (2, 5.0f64)] {
+            assert!((nll(&logits, token) - (8.0 / odds).ln()).abs() < 1e-7);
+        }
+        let equal = [1e30; 8];
+        near(nll(&equal, 3), 8f64.ln());
+        let sure = [-1e5, 0.0, 1e5];
+        assert_eq!(nll(&sure, 2), 0.0);
+        assert_eq!(nll(&sure, 0), 2e5);
+        for bad in [f32::NAN, f32::INFINITY] {
+            assert!(!nll(&[0.0, bad, 1.0], 0).is_finite());
+        }
+    }
+}
