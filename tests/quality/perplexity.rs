@@ -51,7 +51,7 @@ fn pair(figures: &Value) -> [f64; 2] {
     serde_json::from_value(figures.clone()).expect("a figure and its error")
 }
 
-/// 1.2e-8 apart was measured.
+/// Apart were 1.0e-8 (AVX-512) to 4.7e-8 (scalar kernels).
 #[test]
 fn perplexity_in_float32_is_that_of_transformers() {
     let theirs = &figures()["transformers"];
@@ -63,8 +63,8 @@ fn perplexity_in_float32_is_that_of_transformers() {
     near("its error", ours.perplexity.error, error, 1e-7);
 }
 
-/// Keys and values are F16 here and there. Apart were 1.8e-6; from the base of a comparison, of which llama.cpp stores
-/// logits in 16 bits, 4.8e-6.
+/// Keys and values are F16 here and there. Apart were 2.0e-6; from the base of a comparison, of which llama.cpp stores
+/// logits in 16 bits, 4.7e-6.
 #[test]
 fn float32_agrees_with_llama_cpp() {
     let theirs = &figures()["llama.cpp"]["f32"];
@@ -76,47 +76,65 @@ fn float32_agrees_with_llama_cpp() {
     }
 }
 
-/// What two figures may be apart: in a perplexity and its ratio, a mean divergence, any other figure, and errors.
-type Bounds = [f64; 4];
-
-/// Compares a model with the F32 one, and the comparison with llama.cpp's; see [`near`].
-fn agrees_with_llama_cpp(name: &str, model: &Arc<Model>, [perplexity, kl_mean, other, errors]: Bounds) {
-    println!("{name}");
-    let theirs = &figures()["llama.cpp"][name];
-    let ours =
-        compare(model, &open("demo", FileType::F32), &text(), &Options::default()).expect("a comparison");
-    let kl = ours.kl_divergence;
-    for (name, ours, most) in [
-        ("alone", ours.perplexity, perplexity),
-        ("perplexity", ours.perplexity, perplexity),
-        ("base_perplexity", ours.base_perplexity, 6e-6),
-        ("ratio", ours.ratio, perplexity),
-        ("kl_mean", kl.mean, kl_mean),
-        ("rms_delta_p", ours.rms_delta_p, other),
-        ("same_top", ours.same_top, 0.011),
-    ] {
-        let [value, error] = pair(&theirs[name]);
-        near(name, ours.value, value, most);
-        near("its error", ours.error, error, errors);
-    }
-    let values = [kl.median, kl.p90, kl.p95, kl.p99, kl.max];
-    for (name, ours) in ["kl_median", "kl_p90", "kl_p95", "kl_p99", "kl_max"].into_iter().zip(values) {
-        near(name, ours, theirs[name][0].as_f64().expect("a figure"), other);
-    }
-    let [value, error] = pair(&theirs["mean_delta_p"]);
-    let ours = ours.mean_delta_p.value;
-    assert!((ours - value).abs() <= error, "mean_delta_p: {ours} for {value} ± {error}");
-}
-
 /// Floats on both sides, so that the definitions alone are compared. What is apart is llama.cpp's rounding, of the base's
-/// logits to 16 bits and of figures in print (errors have as few as three digits).
+/// logits to 16 bits and of figures in print: 7.2e-6 in perplexities and 4.9e-4 in others, 2.8e-3 in errors, of which few
+/// digits are printed.
 #[test]
 fn divergence_of_floats_agrees_with_llama_cpp() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let path = directory.path().join("decoded.gguf");
     write_decoded(&Gguf::open(&gguf("demo", FileType::Q4_0)).expect("the file opens"), &path);
     let model = Arc::new(Model::open(&path).expect("the model loads"));
-    agrees_with_llama_cpp("q4_0 as f32", &model, [1e-5, 1e-3, 1e-3, 1e-2]);
+
+    let theirs = &figures()["llama.cpp"]["q4_0 as f32"];
+    let ours =
+        compare(&model, &open("demo", FileType::F32), &text(), &Options::default()).expect("a comparison");
+    let kl = ours.kl_divergence;
+    for (name, ours, most, most_of_error) in [
+        ("perplexity", ours.perplexity, 6e-6, 6e-6),
+        ("base_perplexity", ours.base_perplexity, 6e-6, 6e-6),
+        ("ratio", ours.ratio, 1e-5, 1e-4),
+        ("ln_ratio", ours.ln_ratio, 1.1e-3, 1e-4),
+        ("kl_mean", kl.mean, 2.5e-4, 1.2e-3),
+        ("rms_delta_p", ours.rms_delta_p, 4e-4, 4e-3),
+        ("same_top", ours.same_top, 4e-6, 5e-4),
+    ] {
+        let [value, error] = pair(&theirs[name]);
+        near(name, ours.value, value, most);
+        near("its error", ours.error, error, most_of_error);
+    }
+    let values = [kl.median, kl.p90, kl.p95, kl.p99, kl.max];
+    for (name, ours) in ["kl_median", "kl_p90", "kl_p95", "kl_p99", "kl_max"].into_iter().zip(values) {
+        near(name, ours, theirs[name][0].as_f64().expect("a figure"), 7e-4);
+    }
+    // Printed in thousandths of a percent.
+    let [value, error] = pair(&theirs["mean_delta_p"]);
+    let Estimate { value: ours, error: its_error } = ours.mean_delta_p;
+    assert!(
+        (ours - value).abs() < 1e-5 && (its_error - error).abs() < 1e-5,
+        "{ours} ± {its_error} for {value} ± {error}"
+    );
+}
+
+/// The same blocks, multiplied with activations that are rounded otherwise: llama.cpp gives 256 of them one scale for K
+/// types, brooklet 32. Rounding makes kernel sets differ too: bounds are a quarter above the worst of avx512vnni, avx2,
+/// portable and scalar.
+#[test]
+fn quantized_models_agree_with_llama_cpp() {
+    for (file_type, perplexity, kl_mean) in
+        [(FileType::Q8_0, 2e-3, 0.02), (FileType::Q4_0, 3e-4, 0.03), (FileType::Q4_K_M, 6e-3, 0.09)]
+    {
+        let theirs = &figures()["llama.cpp"][file_type.name()];
+        let (model, base) = (open("demo", file_type), open("demo", FileType::F32));
+        let ours = compare(&model, &base, &text(), &Options::default()).expect("a comparison");
+        for (name, ours, most) in [
+            ("alone", ours.perplexity, perplexity),
+            ("ratio", ours.ratio, perplexity),
+            ("kl_mean", ours.kl_divergence.mean, kl_mean),
+        ] {
+            near(&format!("{name} of {file_type}"), ours.value, pair(&theirs[name])[0], most);
+        }
+    }
 }
 
 /// Writes a file with every tensor decoded to F32.
@@ -134,19 +152,6 @@ fn write_decoded(gguf: &Gguf, path: &Path) {
         stream.write(&bytes).expect("room");
     }
     stream.finish().expect("a complete file");
-}
-
-/// The same blocks, multiplied with activations that are rounded otherwise: llama.cpp gives 256 of them one scale for K
-/// types, brooklet 32. Bounds are a quarter above what was measured with AVX2.
-#[test]
-fn quantized_models_agree_with_llama_cpp() {
-    for (file_type, bounds) in [
-        (FileType::Q8_0, [1e-3, 5e-3, 0.2, 0.28]),
-        (FileType::Q4_0, [3e-4, 0.03, 0.06, 0.06]),
-        (FileType::Q4_K_M, [5.5e-3, 0.09, 0.28, 0.22]),
-    ] {
-        agrees_with_llama_cpp(file_type.name(), &open("demo", file_type), bounds);
-    }
 }
 
 #[test]
