@@ -95,13 +95,15 @@ pub fn run(args: Args) -> Result<()> {
     };
     match base {
         None => {
-            let figures = measure(&model, &text, &options)?;
+            let figures = measure(&model, &text, &options);
             bar.finish_and_clear();
+            let figures = figures?;
             print(&args, &figures, &figures.extent, &perplexity_rows(&figures))
         }
         Some(base) => {
-            let figures = compare(&model, &base, &text, &options)?;
+            let figures = compare(&model, &base, &text, &options);
             bar.finish_and_clear();
+            let figures = figures?;
             print(&args, &figures, &figures.extent, &comparison_rows(&figures))
         }
     }

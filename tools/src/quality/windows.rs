@@ -217,7 +217,8 @@ impl<const N: usize> Walk<N> {
         mut after: impl FnMut(usize, &[T]),
     ) -> Result<Vec<T>> {
         let vocab_size = self.readers[0].session.logits().len();
-        let rows = (ROWS_BYTES / (size_of::<f32>() * vocab_size)).clamp(FEWEST_ROWS, MOST_ROWS);
+        let row_bytes = size_of_val(self.readers[0].session.logits());
+        let rows = (ROWS_BYTES / row_bytes).clamp(FEWEST_ROWS, MOST_ROWS);
         let mut scores = Vec::with_capacity(windows.extent().scored);
         for window in 0..windows.len() {
             let ids = windows.ids(window);
