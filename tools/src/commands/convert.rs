@@ -3,6 +3,7 @@
 use crate::convert::{self, FileType, Options, Progress, Report};
 use crate::hub;
 use crate::model_args::parse_model;
+use crate::quality::imatrix::Imatrix;
 use crate::ui;
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
@@ -38,10 +39,25 @@ pub struct Args {
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 
+    #[command(flatten)]
+    encoding: EncodingArgs,
+}
+
+/// How weights are encoded.
+#[derive(Debug, clap::Args)]
+pub(super) struct EncodingArgs {
     /// How to store the weights
     #[arg(short = 'T', long = "type", value_name = "TYPE", default_value = "q4_0", value_parser = parse_type,
           hide_possible_values = true)]
     file_type: FileType,
+
+    /// Weigh errors by an importance matrix, as `brooklet imatrix` and llama.cpp's llama-imatrix measure it; takes longer
+    #[arg(long, value_name = "FILE")]
+    imatrix: Option<PathBuf>,
+
+    /// Search longer for small errors, as an importance matrix has it done too
+    #[arg(long)]
+    search: bool,
 
     /// Threads [default: all cores]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
@@ -53,9 +69,9 @@ pub struct Args {
 /// The file's path goes to stdout when it is complete; progress, warnings and the summary to stderr.
 pub fn run(args: Args) -> Result<()> {
     let dir = hub::local_checkpoint(&args.dir)?;
-    let output = output_path(&dir, args.output, args.file_type)?;
+    let output = output_path(&dir, args.output, args.encoding.file_type)?;
     let work = |options: &Options| convert::convert(&dir, &output, options);
-    report(&with_ui("converting", args.file_type, args.threads, work)?)
+    report(&with_ui("converting", &args.encoding, work)?)
 }
 
 pub(super) fn parse_type(text: &str) -> Result<FileType, String> {
@@ -77,21 +93,27 @@ fn output_path(dir: &Path, output: Option<PathBuf>, file_type: FileType) -> Resu
     Ok(folder.join(file))
 }
 
-/// Runs a conversion with a progress bar, on so many threads, until Ctrl-C.
+/// Runs a conversion with a progress bar, until Ctrl-C.
 pub(super) fn with_ui(
     message: &str,
-    file_type: FileType,
-    threads: Option<u16>,
+    args: &EncodingArgs,
     work: impl FnOnce(&Options) -> convert::Result<Report> + Send,
 ) -> Result<Report> {
+    let imatrix = args.imatrix.as_deref().map(Imatrix::read).transpose()?;
     let bar = ui::byte_bar(0, message);
     let progress = |p: Progress| {
         bar.set_length(p.total);
         bar.set_position(p.done);
     };
     let cancel = ui::interrupted();
-    let options = Options { file_type, progress: Some(&progress), cancel: Some(&cancel) };
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.map_or(0, usize::from)).build()?;
+    let options = Options {
+        file_type: args.file_type,
+        imatrix: imatrix.as_ref(),
+        search: args.search,
+        progress: Some(&progress),
+        cancel: Some(&cancel),
+    };
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(args.threads.map_or(0, usize::from)).build()?;
     let outcome = pool.install(|| work(&options));
     bar.finish_and_clear();
     Ok(outcome?)

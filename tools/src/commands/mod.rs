@@ -4,6 +4,7 @@ pub mod bench;
 pub mod chat;
 pub mod convert;
 pub mod demo;
+pub mod imatrix;
 pub mod inspect;
 pub mod logits;
 pub mod pull;
@@ -48,6 +49,8 @@ enum Command {
     Convert(convert::Args),
     /// Turn a float GGUF file into a quantized one
     Quantize(quantize::Args),
+    /// Measure on a text which columns of a model's matrices matter, for convert and quantize
+    Imatrix(imatrix::Args),
     /// Talk with a model
     Chat(chat::Args),
     /// Answer one prompt, or complete raw text
@@ -75,6 +78,7 @@ pub fn main(cli: Cli) -> ExitCode {
         Command::Pull(args) => pull::run(args),
         Command::Convert(args) => convert::run(args),
         Command::Quantize(args) => quantize::run(args),
+        Command::Imatrix(args) => imatrix::run(args),
         Command::Chat(args) => chat::run(args),
         Command::Run(args) => run::run(args),
         Command::Inspect(args) => inspect::run(args),

@@ -1,7 +1,7 @@
 //! `brooklet quantize`: turn a float GGUF file into a quantized one.
 
-use super::convert::{parse_type, report, with_ui};
-use crate::convert::{self, FileType, Options};
+use super::convert::{EncodingArgs, report, with_ui};
+use crate::convert::{self, Options};
 use anyhow::Result;
 use std::path::PathBuf;
 
@@ -18,17 +18,12 @@ pub struct Args {
     #[arg(value_name = "OUT.gguf")]
     output: PathBuf,
 
-    /// How to store the weights
-    #[arg(short = 'T', long = "type", value_name = "TYPE", default_value = "q4_0", value_parser = parse_type)]
-    file_type: FileType,
-
-    /// Threads [default: all cores]
-    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
-    threads: Option<u16>,
+    #[command(flatten)]
+    encoding: EncodingArgs,
 }
 
 /// Runs the command; output as of `brooklet convert`.
 pub fn run(args: Args) -> Result<()> {
     let work = |options: &Options| convert::quantize(&args.input, &args.output, options);
-    report(&with_ui("quantizing", args.file_type, args.threads, work)?)
+    report(&with_ui("quantizing", &args.encoding, work)?)
 }

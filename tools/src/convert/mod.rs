@@ -28,6 +28,7 @@ pub use safetensors::{Checkpoint, Tensor};
 
 pub(crate) use hf_tokenizer::byte_alphabet;
 
+use crate::quality::imatrix::Imatrix;
 use brooklet::gguf::{GgufWriter, TensorPlan, Value as Gguf};
 use brooklet::model::tensors::{Role, TensorSpec, specs};
 use brooklet::model::{Config, LayerKind};
@@ -43,6 +44,10 @@ use std::time::{Duration, Instant};
 pub struct Options<'a> {
     /// The mixture of tensor types.
     pub file_type: FileType,
+    /// What weighs the errors of the columns of matrices.
+    pub imatrix: Option<&'a Imatrix>,
+    /// Whether to search longer for small errors. With an importance matrix, that is done anyway.
+    pub search: bool,
     /// Called from time to time with the bytes read so far.
     pub progress: Option<&'a (dyn Fn(Progress) + Sync)>,
     /// When this turns true the conversion ends with [`ConvertError::Cancelled`].
@@ -52,7 +57,7 @@ pub struct Options<'a> {
 impl Default for Options<'_> {
     /// Q4_0, without a word.
     fn default() -> Self {
-        Options { file_type: FileType::Q4_0, progress: None, cancel: None }
+        Options { file_type: FileType::Q4_0, imatrix: None, search: false, progress: None, cancel: None }
     }
 }
 
@@ -144,20 +149,20 @@ pub fn convert(dir: &Path, out: &Path, options: &Options) -> Result<Report> {
     let choice = Choice { file_type: options.file_type, tied, gqa: gqa(&config.model) };
     let jobs: Vec<Job> = tensors
         .into_iter()
-        .map(|(spec, tensor, ty)| Job {
-            plan: TensorPlan {
-                ty: match spec.role {
-                    Role::Float => TensorType::F32,
-                    Role::Matrix => choice.matrix(&spec.gguf, spec.shape[0]),
-                },
-                name: spec.gguf,
-                shape: spec.shape,
-            },
-            path: checkpoint.path_of(tensor).to_path_buf(),
-            name: spec.hf,
-            source: Source::Checkpoint(&checkpoint, tensor, ty),
+        .map(|(spec, tensor, from)| {
+            let ty = match spec.role {
+                Role::Float => TensorType::F32,
+                Role::Matrix => choice.matrix(&spec.gguf, spec.shape[0]),
+            };
+            Ok(Job {
+                weights: pipeline::weights(options, &spec.gguf, ty, spec.shape[0])?,
+                plan: TensorPlan { ty, name: spec.gguf, shape: spec.shape },
+                path: checkpoint.path_of(tensor).to_path_buf(),
+                name: spec.hf,
+                source: Source::Checkpoint(&checkpoint, tensor, from),
+            })
         })
-        .collect();
+        .collect::<Result<_>>()?;
     check_output(out, checkpoint.paths())?;
 
     let generation = generation::Generation::read(dir)?;

@@ -52,6 +52,23 @@ impl Source<'_> {
     }
 }
 
+/// The weights of the columns of a matrix that is quantized to `ty`.
+///
+/// # Errors
+/// The importance matrix lacks the matrix, or is of another model.
+pub(super) fn weights(
+    options: &Options,
+    name: &str,
+    ty: TensorType,
+    width: usize,
+) -> Result<Option<Vec<f32>>> {
+    if !ty.is_quantized() || !(options.search || options.imatrix.is_some()) {
+        return Ok(None);
+    }
+    let measured = options.imatrix.map(|imatrix| imatrix.weights(name, width)).transpose()?.flatten();
+    Ok(Some(measured.map_or_else(|| vec![1.0; width], Vec::from)))
+}
+
 /// One tensor on its way.
 pub(super) struct Job<'a> {
     pub plan: TensorPlan,
@@ -59,6 +76,8 @@ pub(super) struct Job<'a> {
     /// For messages: the file that the tensor comes from, and its name there.
     pub path: PathBuf,
     pub name: String,
+    /// How much an error in each column counts; without, the quick way of encoding is taken.
+    pub weights: Option<Vec<f32>>,
 }
 
 impl Job<'_> {
@@ -77,20 +96,25 @@ impl Job<'_> {
     /// Encodes `len` elements from element `start` on.
     fn encode(&self, start: usize, len: usize, out: &mut Vec<u8>) -> Result<()> {
         thread_local! {
-            static SCRATCH: RefCell<(Vec<u8>, Vec<f32>)> = const { RefCell::new((Vec::new(), Vec::new())) };
+            static SCRATCH: RefCell<(Vec<u8>, [Vec<f32>; 2])> =
+                const { RefCell::new((Vec::new(), [Vec::new(), Vec::new()])) };
         }
         let (from, to) = (self.source.ty(), self.plan.ty);
         let bytes = |ty: TensorType, n: usize| ty.bytes_for(n).expect("pieces are whole blocks");
-        SCRATCH.with_borrow_mut(|(buffer, floats)| {
+        SCRATCH.with_borrow_mut(|(buffer, [floats, weights])| {
             self.source.with_bytes(bytes(from, start), bytes(from, len), buffer, |data| {
                 floats.resize(len, 0.0);
                 format::decode(from, data, floats);
                 check_range(&self.path, &self.name, floats, to)?;
                 out.resize(bytes(to, len), 0);
-                if from == to {
-                    out.copy_from_slice(data);
-                } else {
-                    format::encode(to, floats, out);
+                match &self.weights {
+                    _ if from == to => out.copy_from_slice(data),
+                    None => format::encode(to, floats, out),
+                    Some(columns) => {
+                        weights.clear();
+                        weights.extend(columns.iter().cycle().skip(start % columns.len()).take(len));
+                        format::encode_weighted(to, floats, weights, out);
+                    }
                 }
                 Ok(())
             })

@@ -32,7 +32,7 @@ pub fn quantize(input: &Path, out: &Path, options: &Options) -> Result<Report> {
         tied: gguf.tensor("output.weight").is_none(),
         gqa: gqa(&config),
     };
-    let jobs = jobs(input, &gguf, &config, &choice)?;
+    let jobs = jobs(input, &gguf, &config, &choice, options)?;
 
     let mut writer = GgufWriter::new();
     writer.copy_metadata(&gguf);
@@ -47,7 +47,13 @@ pub fn quantize(input: &Path, out: &Path, options: &Options) -> Result<Report> {
 }
 
 /// Every tensor of the file, in its order, which must be those of the table.
-fn jobs<'a>(path: &Path, gguf: &'a Gguf, config: &Config, choice: &Choice) -> Result<Vec<Job<'a>>> {
+fn jobs<'a>(
+    path: &Path,
+    gguf: &'a Gguf,
+    config: &Config,
+    choice: &Choice,
+    options: &Options,
+) -> Result<Vec<Job<'a>>> {
     let mut missing: BTreeMap<String, TensorSpec> =
         specs(config).into_iter().map(|spec| (spec.gguf.clone(), spec)).collect();
     let mut jobs = Vec::new();
@@ -70,6 +76,7 @@ fn jobs<'a>(path: &Path, gguf: &'a Gguf, config: &Config, choice: &Choice) -> Re
             source: Source::Gguf(gguf, info),
             path: path.to_path_buf(),
             name: info.name.clone(),
+            weights: pipeline::weights(options, &info.name, ty, info.shape[0])?,
         });
     }
     match missing.into_values().find(|spec| !spec.optional) {

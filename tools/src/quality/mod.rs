@@ -1,0 +1,4 @@
+//! How good a quantized model is, and what makes it better.
+
+pub mod calibration;
+pub mod imatrix;
