@@ -64,6 +64,13 @@ pub(super) struct EncodingArgs {
     threads: Option<u16>,
 }
 
+impl EncodingArgs {
+    /// Threads, where a number is asked for.
+    pub fn threads(&self) -> Option<usize> {
+        self.threads.map(usize::from)
+    }
+}
+
 /// Runs the command.
 ///
 /// The file's path goes to stdout when it is complete; progress, warnings and the summary to stderr.
@@ -113,7 +120,7 @@ pub(super) fn with_ui(
         progress: Some(&progress),
         cancel: Some(&cancel),
     };
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(args.threads.map_or(0, usize::from)).build()?;
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(args.threads().unwrap_or(0)).build()?;
     let outcome = pool.install(|| work(&options));
     bar.finish_and_clear();
     Ok(outcome?)

@@ -1,10 +1,10 @@
 //! `brooklet imatrix`: measure which columns of a model's matrices matter.
 
 use crate::model_args::{ModelArgs, parse_positive};
-use crate::quality::calibration::{observe, windows};
+use crate::quality::calibration::{self, WINDOW};
 use crate::quality::imatrix::{self, Collector};
 use crate::ui;
-use anyhow::{Context, Result};
+use anyhow::Result;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -38,25 +38,19 @@ pub struct Args {
     parse_special: bool,
 }
 
-/// The window where none is asked for, llama.cpp's.
-const WINDOW: usize = 512;
-
 /// Runs the command; the file's path goes to stdout when it is complete.
 pub fn run(mut args: Args) -> Result<()> {
     let model = args.model.open()?;
     let window = *args.model.ctx.get_or_insert(WINDOW.min(model.config().context_length));
-    let text = std::fs::read_to_string(&args.file)
-        .with_context(|| format!("cannot read {}", args.file.display()))?;
     let tokenizer = args.model.tokenizer(model.gguf())?;
     let mut session = args.model.session(&model)?;
-    let mut windows = windows(&tokenizer, &text, window, args.parse_special)
-        .with_context(|| args.file.display().to_string())?;
+    let mut windows = calibration::read(&tokenizer, &args.file, window, args.parse_special)?;
     windows.truncate(args.chunks.unwrap_or(usize::MAX));
 
     let bar = ui::step_bar(windows.len() as u64, "measuring");
     let cancel = ui::interrupted();
     let collector = Arc::new(Collector::default());
-    observe(&mut session, &windows, Collector::observer(&collector), |taken| {
+    calibration::observe(&mut session, &windows, Collector::observer(&collector), |taken| {
         bar.set_position(taken as u64);
         !cancel.load(Ordering::Relaxed)
     })?;

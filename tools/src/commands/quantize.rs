@@ -2,8 +2,12 @@
 
 use super::convert::{EncodingArgs, report, with_ui};
 use crate::convert::{self, Options};
+use crate::model_args::open_model;
+use crate::quality::calibration::{self, WINDOW};
+use crate::quality::gptq::Gptq;
 use anyhow::Result;
-use std::path::PathBuf;
+use brooklet::{Session, SessionOptions, Tokenizer};
+use std::path::{Path, PathBuf};
 
 /// Arguments of `brooklet quantize`.
 #[derive(Debug, clap::Args)]
@@ -20,10 +24,32 @@ pub struct Args {
 
     #[command(flatten)]
     encoding: EncodingArgs,
+
+    /// Make up for what rounding a weight loses by how others are rounded (GPTQ), as this text says; takes long, and
+    /// needs no importance matrix
+    #[arg(long, value_name = "FILE", conflicts_with = "imatrix")]
+    gptq: Option<PathBuf>,
+
+    /// Take what spells special tokens in the text, such as <|im_start|>, for these tokens
+    #[arg(long, requires = "gptq")]
+    parse_special: bool,
 }
 
 /// Runs the command; output as of `brooklet convert`.
 pub fn run(args: Args) -> Result<()> {
-    let work = |options: &Options| convert::quantize(&args.input, &args.output, options);
+    let gptq = args.gptq.as_deref().map(|text| gptq(&args, text)).transpose()?;
+    let work = |options: &Options| convert::quantize_with(&args.input, &args.output, options, gptq.as_ref());
     report(&with_ui("quantizing", &args.encoding, work)?)
+}
+
+/// The model and the text's windows.
+fn gptq(args: &Args, text: &Path) -> Result<Gptq> {
+    let model = open_model(&args.input)?;
+    let window = WINDOW.min(model.config().context_length);
+    let tokenizer = Tokenizer::from_gguf(model.gguf())?;
+    let windows = calibration::read(&tokenizer, text, window, args.parse_special)?;
+    let threads = args.encoding.threads();
+    let session =
+        Session::new(model, SessionOptions { context: Some(window), threads, ..Default::default() })?;
+    Ok(Gptq::new(&args.input, session, windows))
 }

@@ -23,7 +23,7 @@ pub use error::{ConvertError, Result};
 pub use file_type::{Choice, FileType};
 pub use hf_config::HfConfig;
 pub use hf_tokenizer::{HfTokenizer, LFM2_REGEX};
-pub use quantize::quantize;
+pub use quantize::{quantize, quantize_with};
 pub use safetensors::{Checkpoint, Tensor};
 
 pub(crate) use hf_tokenizer::byte_alphabet;
@@ -156,6 +156,7 @@ pub fn convert(dir: &Path, out: &Path, options: &Options) -> Result<Report> {
             };
             Ok(Job {
                 weights: pipeline::weights(options, &spec.gguf, ty, spec.shape[0])?,
+                feedback: None,
                 plan: TensorPlan { ty, name: spec.gguf, shape: spec.shape },
                 path: checkpoint.path_of(tensor).to_path_buf(),
                 name: spec.hf,

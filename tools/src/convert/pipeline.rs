@@ -6,11 +6,13 @@
 use super::error::{ConvertError, Result};
 use super::safetensors::{Checkpoint, Tensor};
 use super::{Options, Progress};
+use crate::quality::gptq::Feedback;
 use brooklet::gguf::{Gguf, GgufStream, TensorInfo, TensorPlan};
 use brooklet_kernels::{TensorType, format};
 use rayon::prelude::*;
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 /// Elements of a piece: large enough to keep a worker busy, small enough that its f32 copy (512 KiB)
@@ -78,11 +80,18 @@ pub(super) struct Job<'a> {
     pub name: String,
     /// How much an error in each column counts; without, the quick way of encoding is taken.
     pub weights: Option<Vec<f32>>,
+    /// How errors of its columns make up for each other; then pieces are whole rows.
+    pub feedback: Option<Arc<Feedback>>,
 }
 
 impl Job<'_> {
     pub fn elements(&self) -> usize {
         self.plan.shape.iter().product()
+    }
+
+    /// Whether it is rounded to another type's grid.
+    pub fn is_quantized(&self) -> bool {
+        self.plan.ty.is_quantized() && self.source.ty() != self.plan.ty
     }
 
     pub fn input_bytes(&self) -> u64 {
@@ -109,6 +118,7 @@ impl Job<'_> {
                 out.resize(bytes(to, len), 0);
                 match &self.weights {
                     _ if from == to => out.copy_from_slice(data),
+                    _ if let Some(feedback) = &self.feedback => feedback.encode(to, floats, out),
                     None => format::encode(to, floats, out),
                     Some(columns) => {
                         weights.clear();
@@ -142,12 +152,23 @@ fn check_range(path: &Path, name: &str, x: &[f32], to: TensorType) -> Result<()>
 /// Encodes all tensors in order into the stream and finishes it.
 pub(super) fn run(jobs: &[Job], mut stream: GgufStream, options: &Options) -> Result<()> {
     let total = jobs.iter().map(Job::input_bytes).sum();
-    let mut done = 0;
+    encode_all(jobs, &mut stream, options, &mut Progress { done: 0, total })?;
+    Ok(stream.finish()?)
+}
+
+/// Encodes tensors in order into the stream.
+pub(super) fn encode_all(
+    jobs: &[Job],
+    stream: &mut GgufStream,
+    options: &Options,
+    progress: &mut Progress,
+) -> Result<()> {
     let pieces: Vec<Piece> = jobs
         .iter()
         .flat_map(|job| {
             let len = job.elements();
-            (0..len).step_by(PIECE).map(move |start| Piece { job, start, len: PIECE.min(len - start) })
+            let piece = if job.feedback.is_some() { whole_rows(job.plan.shape[0]) } else { PIECE };
+            (0..len).step_by(piece).map(move |start| Piece { job, start, len: piece.min(len - start) })
         })
         .collect();
 
@@ -173,12 +194,17 @@ pub(super) fn run(jobs: &[Job], mut stream: GgufStream, options: &Options) -> Re
         encode?;
         std::mem::swap(&mut encoded, &mut written);
         ready = batch.len();
-        done += batch.iter().map(Piece::input_bytes).sum::<u64>();
-        if let Some(progress) = options.progress {
-            progress(Progress { done, total });
+        progress.done += batch.iter().map(Piece::input_bytes).sum::<u64>();
+        if let Some(tell) = options.progress {
+            tell(*progress);
         }
     }
-    Ok(stream.finish()?)
+    Ok(())
+}
+
+/// The largest piece of whole rows.
+fn whole_rows(width: usize) -> usize {
+    (PIECE / width).max(1) * width
 }
 
 /// A run of whole blocks of one tensor.

@@ -1,9 +1,29 @@
 //! A text taken through a model to see what its matrices read.
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use brooklet::model::Observer;
 use brooklet::tokenizer::Special;
 use brooklet::{Session, Tokenizer};
+use std::fs;
+use std::path::Path;
+
+/// Tokens of a window where nothing else is asked for, as of llama.cpp's imatrix tool.
+pub const WINDOW: usize = 512;
+
+/// The [`windows`] of a file.
+///
+/// # Errors
+/// As [`windows`], and a file that cannot be read.
+pub fn read(
+    tokenizer: &Tokenizer,
+    path: &Path,
+    context: usize,
+    parse_special: bool,
+) -> Result<Vec<Vec<u32>>> {
+    let name = || path.display().to_string();
+    let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", name()))?;
+    windows(tokenizer, &text, context, parse_special).with_context(name)
+}
 
 /// The text's ids in windows of `context`, as llama.cpp's imatrix tool cuts them: begin-of-text in front of the text,
 /// and in the place of each window's first id; what fills no window is left out. `parse_special` takes `<|im_start|>`
