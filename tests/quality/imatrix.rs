@@ -234,7 +234,7 @@ fn weighted_error(float: &Gguf, quantized: &Gguf, sums: &BTreeMap<String, Sums>)
     error / energy
 }
 
-/// The trained checkpoint, every type: the same bytes from the checkpoint, from its float file and on any number of
+/// The trained checkpoint: the same bytes from the checkpoint, from its float file and on any number of
 /// threads, a smaller weighted error than without, and no difference to the file without the option.
 #[test]
 fn converting_with_it_lowers_the_weighted_error() {
@@ -246,14 +246,8 @@ fn converting_with_it_lowers_the_weighted_error() {
     let partial = Imatrix::read(&write(dir.path(), &without_head)).expect("it reads");
     let float = Gguf::open(&gguf("demo", FileType::F32)).expect("it opens");
     let out = dir.path().join("out.gguf");
-    // Measured: 0.42 to 0.55.
-    for (file_type, bound) in [
-        (FileType::Q4_0, 0.5),
-        (FileType::IQ4_NL, 0.5),
-        (FileType::Q4_K_M, 0.6),
-        (FileType::Q5_K_M, 0.6),
-        (FileType::Q6_K, 0.5),
-    ] {
+    // Measured: 0.413, 0.388 and 0.523.
+    for (file_type, bound) in [(FileType::Q4_0, 0.42), (FileType::IQ4_NL, 0.4), (FileType::Q4_K_M, 0.54)] {
         let options = Options { file_type, imatrix: Some(&measured), ..Default::default() };
         let pool = |n| rayon::ThreadPoolBuilder::new().num_threads(n).build().expect("threads");
         pool(1).install(|| convert::convert(&checkpoint("demo"), &out, &options)).expect("it converts");
