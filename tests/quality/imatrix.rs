@@ -159,11 +159,14 @@ fn refusal(path: &Path) -> String {
     error.expect_err("it is refused").to_string()
 }
 
+/// Name and values.
+type Forged<'a> = (&'a str, &'a [f32]);
+
 /// Writes tensors of F32 as a file of the type.
-fn forge(path: &Path, kind: &str, tensors: &[(&str, &[f32])]) {
+fn forge(path: &Path, kind: &str, tensors: &[Forged<'_>]) {
     let mut writer = GgufWriter::new();
     writer.set("general.type", Value::String(kind));
-    let plan = |(name, values): &(&str, &[f32])| TensorPlan {
+    let plan = |(name, values): &Forged<'_>| TensorPlan {
         name: (*name).into(),
         ty: TensorType::F32,
         shape: vec![values.len()],
@@ -185,7 +188,7 @@ fn what_does_not_fit_is_refused_by_name() {
     assert!(
         Imatrix::read(&model).expect_err("a model").to_string().contains("general.type: expected 'imatrix'")
     );
-    let cases: [(&[(&str, &[f32])], &str); 6] = [
+    let cases: [(&[Forged<'_>], &str); 6] = [
         (&[("a.in_sum2", &[1.0, 2.0])], "'a.counts': expected counts beside the sums"),
         (&[("a.counts", &[1.0])], "'a.in_sum2': expected sums beside the counts"),
         (&[("a.in_sum2", &[1.0]), ("a.counts", &[0.0])], "at least one input"),
