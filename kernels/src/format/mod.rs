@@ -166,8 +166,8 @@ pub fn encode(ty: TensorType, x: &[f32], out: &mut [u8]) {
 }
 
 /// As [`encode`], for a least sum of squared errors times `weights`, one an element. Only the ratios of a block's weights
-/// count; what is negative or not finite counts as 0, and an element without weight still counts a little. Takes some ten
-/// times as long. Q8_0 and the floats come out as from [`encode`].
+/// count; what is negative or not finite counts as 0, and an element without weight still counts a little. Takes six
+/// times as long and more. Q8_0 and the floats come out as from [`encode`].
 ///
 /// # Panics
 /// If `out` is not exactly the bytes of `x.len()` elements, or there are not as many weights.
