@@ -4,6 +4,7 @@ mod checkpoint;
 mod checkpoints;
 mod commands;
 mod hostile;
+mod lora;
 mod quantized;
 mod tokenizers;
 mod types;

@@ -5,6 +5,7 @@ use crate::hub;
 use crate::model_args::parse_model;
 use crate::ui;
 use anyhow::{Context, Result, bail};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 /// What `--type` takes and how the command is typed, for `--help`.
@@ -24,6 +25,7 @@ Every type puts each tensor in the type that llama.cpp's quantizer chooses for i
 Examples:
   brooklet convert LFM2-350M
   brooklet convert LFM2-1.2B --type q4_k_m -o lfm2.gguf
+  brooklet convert LFM2-350M --lora my-adapter
   brooklet convert hf:LiquidAI/LFM2-350M --type q8_0";
 
 /// Arguments of `brooklet convert`.
@@ -43,6 +45,15 @@ pub struct Args {
           hide_possible_values = true)]
     file_type: FileType,
 
+    /// Merge this LoRA adapter (a directory that PEFT wrote) into the weights; may be given more than once
+    #[arg(long, value_name = "DIR")]
+    lora: Vec<PathBuf>,
+
+    /// How strongly adapters count
+    #[arg(long, value_name = "X", default_value_t = 1.0, requires = "lora", value_parser = parse_scale,
+          allow_negative_numbers = true)]
+    lora_scale: f32,
+
     /// Threads [default: all cores]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
@@ -53,8 +64,11 @@ pub struct Args {
 /// The file's path goes to stdout when it is complete; progress, warnings and the summary to stderr.
 pub fn run(args: Args) -> Result<()> {
     let dir = hub::local_checkpoint(&args.dir)?;
-    let output = output_path(&dir, args.output, args.file_type)?;
-    let work = |options: &Options| convert::convert(&dir, &output, options);
+    let output = output_path(&dir, args.output, &args.lora, args.file_type)?;
+    let work = |options: &Options| {
+        let options = Options { lora: &args.lora, lora_scale: args.lora_scale, ..*options };
+        convert::convert(&dir, &output, &options)
+    };
     report(&with_ui("converting", args.file_type, args.threads, work)?)
 }
 
@@ -62,19 +76,37 @@ pub(super) fn parse_type(text: &str) -> Result<FileType, String> {
     text.parse()
 }
 
-/// `NAME-TYPE.gguf` where no file is named, as llama.cpp's converter names files.
-fn output_path(dir: &Path, output: Option<PathBuf>, file_type: FileType) -> Result<PathBuf> {
+fn parse_scale(text: &str) -> Result<f32, String> {
+    text.parse().ok().filter(|x: &f32| x.is_finite()).ok_or_else(|| "expected a number, as 0.5".into())
+}
+
+/// `NAME-TYPE.gguf` where no file is named, as llama.cpp's converter names files; the names of adapters follow the model's.
+fn output_path(
+    dir: &Path,
+    output: Option<PathBuf>,
+    lora: &[PathBuf],
+    file_type: FileType,
+) -> Result<PathBuf> {
     let folder = match output {
         Some(path) if !path.is_dir() => return Ok(path),
         other => other.unwrap_or_default(),
     };
-    let full = std::path::absolute(dir).context("the current directory")?;
-    let Some(name) = full.file_name() else {
-        bail!("{} has no name: name the output with -o", dir.display())
-    };
-    let mut file = name.to_os_string();
+    let mut file = name_of(dir)?;
+    for adapter in lora {
+        file.push("-");
+        file.push(name_of(adapter)?);
+    }
     file.push(format!("-{}.gguf", file_type.name().to_uppercase()));
     Ok(folder.join(file))
+}
+
+/// What a directory is called, however it was typed.
+fn name_of(dir: &Path) -> Result<OsString> {
+    let full = std::path::absolute(dir).context("the current directory")?;
+    match full.file_name() {
+        Some(name) => Ok(name.to_os_string()),
+        None => bail!("{} has no name: name the output with -o", dir.display()),
+    }
 }
 
 /// Runs a conversion with a progress bar, on so many threads, until Ctrl-C.
@@ -90,7 +122,8 @@ pub(super) fn with_ui(
         bar.set_position(p.done);
     };
     let cancel = ui::interrupted();
-    let options = Options { file_type, progress: Some(&progress), cancel: Some(&cancel) };
+    let options =
+        Options { file_type, progress: Some(&progress), cancel: Some(&cancel), ..Options::default() };
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.map_or(0, usize::from)).build()?;
     let outcome = pool.install(|| work(&options));
     bar.finish_and_clear();

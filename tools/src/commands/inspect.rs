@@ -108,6 +108,7 @@ fn summary(gguf: &Gguf) -> Vec<(&'static str, String)> {
         ("Size", Some(size)),
         ("Parameters", Some(human_count(n_params(gguf)))),
         ("File type", file_type(gguf)),
+        ("LoRA", adapters(gguf)),
         ("Context", count("context_length")),
         ("Layers", layers(gguf, architecture)),
         ("Hidden size", count("embedding_length")),
@@ -120,6 +121,14 @@ fn summary(gguf: &Gguf) -> Vec<(&'static str, String)> {
         ("Sampling", Some(sampling(gguf))),
     ];
     rows.into_iter().filter_map(|(name, value)| Some((name, value.filter(|v| !v.is_empty())?))).collect()
+}
+
+/// The adapters that `convert --lora` merged.
+fn adapters(gguf: &Gguf) -> Option<String> {
+    let count = gguf.get_usize("brooklet.lora.count").ok()??;
+    let name = |i| gguf.get_str(&format!("brooklet.lora.{i}.name")).ok().flatten().map(printable);
+    let names: Vec<String> = (0..count).map_while(name).collect();
+    (!names.is_empty()).then(|| format!("{}, merged", names.join(", ")))
 }
 
 /// A letter a layer: c for a short convolution, A for attention.

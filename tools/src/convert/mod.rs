@@ -12,6 +12,7 @@ mod generation;
 mod hf_config;
 mod hf_tokenizer;
 mod json;
+mod lora;
 mod metadata;
 mod pipeline;
 mod post_processor;
@@ -23,6 +24,7 @@ pub use error::{ConvertError, Result};
 pub use file_type::{Choice, FileType};
 pub use hf_config::HfConfig;
 pub use hf_tokenizer::{HfTokenizer, LFM2_REGEX};
+pub use lora::{Adapter, AdapterConfig};
 pub use quantize::quantize;
 pub use safetensors::{Checkpoint, Tensor};
 
@@ -43,6 +45,10 @@ use std::time::{Duration, Instant};
 pub struct Options<'a> {
     /// The mixture of tensor types.
     pub file_type: FileType,
+    /// Directories of LoRA adapters, merged one after the other. For [`convert`] only.
+    pub lora: &'a [PathBuf],
+    /// What the scales of the adapters are multiplied by.
+    pub lora_scale: f32,
     /// Called from time to time with the bytes read so far.
     pub progress: Option<&'a (dyn Fn(Progress) + Sync)>,
     /// When this turns true the conversion ends with [`ConvertError::Cancelled`].
@@ -52,7 +58,7 @@ pub struct Options<'a> {
 impl Default for Options<'_> {
     /// Q4_0, without a word.
     fn default() -> Self {
-        Options { file_type: FileType::Q4_0, progress: None, cancel: None }
+        Options { file_type: FileType::Q4_0, lora: &[], lora_scale: 1.0, progress: None, cancel: None }
     }
 }
 
@@ -139,26 +145,30 @@ pub fn convert(dir: &Path, out: &Path, options: &Options) -> Result<Report> {
     }
     take_ffn_width(&checkpoint, &mut config.model, &mut warnings);
 
+    let adapters: Vec<Adapter> =
+        options.lora.iter().map(|dir| Adapter::open(dir, options.lora_scale)).collect::<Result<_>>()?;
     let tensors = find_tensors(&checkpoint, &config, &mut warnings)?;
-    let tied = tensors.iter().all(|(spec, ..)| !spec.optional);
+    let tensors = lora::apply(&adapters, tensors, &config.model, &mut warnings)?;
+    let tied = tensors.iter().all(|found| !found.spec.optional);
     let choice = Choice { file_type: options.file_type, tied, gqa: gqa(&config.model) };
     let jobs: Vec<Job> = tensors
         .into_iter()
-        .map(|(spec, tensor, ty)| Job {
+        .map(|found| Job {
             plan: TensorPlan {
-                ty: match spec.role {
+                ty: match found.spec.role {
                     Role::Float => TensorType::F32,
-                    Role::Matrix => choice.matrix(&spec.gguf, spec.shape[0]),
+                    Role::Matrix => choice.matrix(&found.spec.gguf, found.spec.shape[0]),
                 },
-                name: spec.gguf,
-                shape: spec.shape,
+                name: found.spec.gguf,
+                shape: found.spec.shape,
             },
-            path: checkpoint.path_of(tensor).to_path_buf(),
-            name: spec.hf,
-            source: Source::Checkpoint(&checkpoint, tensor, ty),
+            path: found.checkpoint.path_of(found.tensor).to_path_buf(),
+            name: found.name,
+            source: Source::Checkpoint(found.checkpoint, found.tensor, found.ty),
+            steps: found.steps,
         })
         .collect();
-    check_output(out, checkpoint.paths())?;
+    check_output(out, checkpoint.paths().chain(adapters.iter().flat_map(Adapter::paths)))?;
 
     let generation = generation::Generation::read(dir)?;
     let tokenizer = HfTokenizer::read(dir, config.model.vocab_size, &config.token_ids, &generation.eos)?;
@@ -173,6 +183,7 @@ pub fn convert(dir: &Path, out: &Path, options: &Options) -> Result<Report> {
     write_shape(&mut writer, &config);
     writer.set("general.file_type", Gguf::U32(options.file_type.id()));
     writer.set("general.quantization_version", Gguf::U32(QUANTIZATION_VERSION));
+    lora::write(&mut writer, &adapters);
     tokenizer.write(&mut writer);
 
     let plans: Vec<TensorPlan> = jobs.iter().map(|job| job.plan.clone()).collect();
@@ -200,12 +211,23 @@ fn take_ffn_width(checkpoint: &Checkpoint, model: &mut Config, warnings: &mut Ve
     }
 }
 
+/// A tensor of the table, where its data lies, and what adapters do to it.
+struct Found<'a> {
+    spec: TensorSpec,
+    checkpoint: &'a Checkpoint,
+    tensor: &'a Tensor,
+    ty: TensorType,
+    /// The tensor's name in `checkpoint`.
+    name: String,
+    steps: Vec<lora::Step<'a>>,
+}
+
 /// Every tensor of the table with its data; anything else in the checkpoint is an error.
 fn find_tensors<'a>(
     checkpoint: &'a Checkpoint,
     config: &HfConfig,
     warnings: &mut Vec<String>,
-) -> Result<Vec<(TensorSpec, &'a Tensor, TensorType)>> {
+) -> Result<Vec<Found<'a>>> {
     let mut unknown: BTreeSet<&str> = checkpoint.names().collect();
     let mut found = Vec::new();
     let mut embedding = None;
@@ -218,7 +240,7 @@ fn find_tensors<'a>(
         if spec.optional && config.tied {
             // As transformers: a head that is stored beside a tied embedding counts only if it differs.
             if let Some(embedding) = embedding
-                && same_data(checkpoint, embedding, tensor)?
+                && same_data((checkpoint, embedding), (checkpoint, tensor))?
             {
                 continue;
             }
@@ -228,7 +250,7 @@ fn find_tensors<'a>(
             ));
         }
         embedding.get_or_insert(tensor);
-        found.push((spec, tensor, ty));
+        found.push(Found { name: spec.hf.clone(), spec, checkpoint, tensor, ty, steps: Vec::new() });
     }
     match unknown.first() {
         None => Ok(found),
@@ -240,7 +262,7 @@ fn find_tensors<'a>(
 }
 
 /// Whether two tensors hold the same bytes of the same type.
-fn same_data(checkpoint: &Checkpoint, a: &Tensor, b: &Tensor) -> Result<bool> {
+fn same_data((left, a): (&Checkpoint, &Tensor), (right, b): (&Checkpoint, &Tensor)) -> Result<bool> {
     const CHUNK: usize = 1 << 20;
     if a.ty != b.ty || a.len() != b.len() {
         return Ok(false);
@@ -248,8 +270,8 @@ fn same_data(checkpoint: &Checkpoint, a: &Tensor, b: &Tensor) -> Result<bool> {
     let (mut x, mut y) = (vec![0; CHUNK], vec![0; CHUNK]);
     for offset in (0..a.len()).step_by(CHUNK) {
         let n = CHUNK.min((a.len() - offset) as usize);
-        checkpoint.read_at(a, offset, &mut x[..n])?;
-        checkpoint.read_at(b, offset, &mut y[..n])?;
+        left.read_at(a, offset, &mut x[..n])?;
+        right.read_at(b, offset, &mut y[..n])?;
         if x[..n] != y[..n] {
             return Ok(false);
         }

@@ -4,6 +4,7 @@
 //! before is being written, so that memory is a few pieces a thread, whatever the model's size.
 
 use super::error::{ConvertError, Result};
+use super::lora::Step;
 use super::safetensors::{Checkpoint, Tensor};
 use super::{Options, Progress};
 use brooklet::gguf::{Gguf, GgufStream, TensorInfo, TensorPlan};
@@ -59,6 +60,8 @@ pub(super) struct Job<'a> {
     /// For messages: the file that the tensor comes from, and its name there.
     pub path: PathBuf,
     pub name: String,
+    /// What adapters do to it, in turn.
+    pub steps: Vec<Step<'a>>,
 }
 
 impl Job<'_> {
@@ -85,9 +88,10 @@ impl Job<'_> {
             self.source.with_bytes(bytes(from, start), bytes(from, len), buffer, |data| {
                 floats.resize(len, 0.0);
                 format::decode(from, data, floats);
+                self.steps.iter().try_for_each(|step| step.apply(start, floats))?;
                 check_range(&self.path, &self.name, floats, to)?;
                 out.resize(bytes(to, len), 0);
-                if from == to {
+                if from == to && self.steps.is_empty() {
                     out.copy_from_slice(data);
                 } else {
                     format::encode(to, floats, out);
@@ -95,6 +99,58 @@ impl Job<'_> {
                 Ok(())
             })
         })
+    }
+}
+
+impl Job<'_> {
+    /// Measures the rows or columns that steps rescale to a learned length, by a pass over the tensor for each.
+    fn measure(&self) -> Result<()> {
+        let (Some(&row_len), elements) = (self.plan.shape.first(), self.elements()) else { return Ok(()) };
+        // Whole rows at a time, about a piece.
+        let len = row_len * (PIECE / row_len).max(1);
+        for (i, step) in self.steps.iter().enumerate().filter(|(_, step)| step.wants_lengths()) {
+            let starts: Vec<usize> = (0..elements).step_by(len).collect();
+            let mut squares = Vec::new();
+            for batch in starts.chunks(2 * rayon::current_num_threads()) {
+                let parts: Vec<Vec<f64>> = batch
+                    .par_iter()
+                    .map(|&start| self.squares(start, len.min(elements - start), i))
+                    .collect::<Result<_>>()?;
+                for part in parts {
+                    if step.by_column() && !squares.is_empty() {
+                        squares.iter_mut().zip(part).for_each(|(sum, x): (&mut f64, f64)| *sum += x);
+                    } else {
+                        squares.extend(part);
+                    }
+                }
+            }
+            squares.iter_mut().for_each(|x| *x = x.sqrt());
+            step.set_lengths(&squares)?;
+        }
+        Ok(())
+    }
+
+    /// Sums of squares of rows, or of columns, in some whole rows, before step `i` rescales them.
+    fn squares(&self, start: usize, len: usize, i: usize) -> Result<Vec<f64>> {
+        let row_len = self.plan.shape[0];
+        let from = self.source.ty();
+        let bytes = |n: usize| from.bytes_for(n).expect("float types have blocks of one");
+        let mut w = vec![0.0; len];
+        self.source.with_bytes(bytes(start), bytes(len), &mut Vec::new(), |data| {
+            format::decode(from, data, &mut w);
+            Ok(())
+        })?;
+        self.steps[..i].iter().try_for_each(|step| step.apply(start, &mut w))?;
+        self.steps[i].add(start, &mut w)?;
+        let square = |v: &f32| f64::from(*v).powi(2);
+        if !self.steps[i].by_column() {
+            return Ok(w.chunks(row_len).map(|row| row.iter().map(square).sum()).collect());
+        }
+        let mut sums = vec![0.0; row_len];
+        for row in w.chunks(row_len) {
+            sums.iter_mut().zip(row).for_each(|(sum, v)| *sum += square(v));
+        }
+        Ok(sums)
     }
 }
 
@@ -117,6 +173,9 @@ fn check_range(path: &Path, name: &str, x: &[f32], to: TensorType) -> Result<()>
 
 /// Encodes all tensors in order into the stream and finishes it.
 pub(super) fn run(jobs: &[Job], mut stream: GgufStream, options: &Options) -> Result<()> {
+    for job in jobs {
+        job.measure()?;
+    }
     let total = jobs.iter().map(Job::input_bytes).sum();
     let mut done = 0;
     let pieces: Vec<Piece> = jobs

@@ -70,6 +70,7 @@ fn jobs<'a>(path: &Path, gguf: &'a Gguf, config: &Config, choice: &Choice) -> Re
             source: Source::Gguf(gguf, info),
             path: path.to_path_buf(),
             name: info.name.clone(),
+            steps: Vec::new(),
         });
     }
     match missing.into_values().find(|spec| !spec.optional) {
