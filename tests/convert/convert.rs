@@ -3,6 +3,7 @@
 mod checkpoint;
 mod checkpoints;
 mod commands;
+mod grid;
 mod hostile;
 mod lora;
 mod quantized;

@@ -84,6 +84,9 @@ pub struct Report {
     pub bytes_out: u64,
     /// Elements of all tensors.
     pub params: u64,
+    /// Tensors that were on a Q4_0 grid, as training that knows of the quantization leaves them: every weight
+    /// comes back from Q4_0 as it was.
+    pub kept: usize,
     /// How long it took.
     pub time: Duration,
     /// What the user should know.
@@ -119,6 +122,7 @@ impl Report {
             path: path.to_path_buf(),
             bytes_in: jobs.iter().map(Job::input_bytes).sum(),
             bytes_out: types.values().map(|c| c.bytes).sum(),
+            kept: jobs.iter().filter(|job| job.kept()).count(),
             params: types.values().map(|c| c.params).sum(),
             types,
             time: since.elapsed(),
@@ -166,6 +170,7 @@ pub fn convert(dir: &Path, out: &Path, options: &Options) -> Result<Report> {
             name: found.name,
             source: Source::Checkpoint(found.checkpoint, found.tensor, found.ty),
             steps: found.steps,
+            changed: Default::default(),
         })
         .collect();
     check_output(out, checkpoint.paths().chain(adapters.iter().flat_map(Adapter::paths)))?;

@@ -12,7 +12,7 @@ use brooklet_kernels::{TensorType, format};
 use rayon::prelude::*;
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Elements of a piece: large enough to keep a worker busy, small enough that its f32 copy (512 KiB)
 /// stays in the cache. A multiple of every block.
@@ -62,6 +62,8 @@ pub(super) struct Job<'a> {
     pub name: String,
     /// What adapters do to it, in turn.
     pub steps: Vec<Step<'a>>,
+    /// Set when a weight has come out of Q4_0 as another than went in.
+    pub changed: AtomicBool,
 }
 
 impl Job<'_> {
@@ -95,10 +97,34 @@ impl Job<'_> {
                     out.copy_from_slice(data);
                 } else {
                     format::encode(to, floats, out);
+                    if to == TensorType::Q4_0 && !self.changed.load(Ordering::Relaxed) {
+                        self.changed.fetch_or(!self.gives_back(out, floats), Ordering::Relaxed);
+                    }
                 }
                 Ok(())
             })
         })
+    }
+
+    /// Whether `encoded`, in the type of the source again, is what was read: `floats`.
+    fn gives_back(&self, encoded: &[u8], floats: &[f32]) -> bool {
+        if !self.steps.is_empty() {
+            return false;
+        }
+        let from = self.source.ty();
+        let mut back = vec![0.0; floats.len()];
+        format::decode(self.plan.ty, encoded, &mut back);
+        let mut stored = vec![0; from.bytes_for(back.len()).expect("float types have blocks of one")];
+        format::encode(from, &back, &mut stored);
+        format::decode(from, &stored, &mut back);
+        // As numbers: a negative scale makes zeros negative, which Q4_0 does not keep.
+        back == *floats
+    }
+
+    /// Whether a tensor that went to Q4_0 was on a Q4_0 grid, so that it comes back as it was.
+    pub fn kept(&self) -> bool {
+        let encoded = self.plan.ty == TensorType::Q4_0 && self.source.ty() != TensorType::Q4_0;
+        encoded && !self.changed.load(Ordering::Relaxed)
     }
 }
 

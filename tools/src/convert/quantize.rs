@@ -71,6 +71,7 @@ fn jobs<'a>(path: &Path, gguf: &'a Gguf, config: &Config, choice: &Choice) -> Re
             path: path.to_path_buf(),
             name: info.name.clone(),
             steps: Vec::new(),
+            changed: Default::default(),
         });
     }
     match missing.into_values().find(|spec| !spec.optional) {
