@@ -6,6 +6,7 @@ mod commands;
 mod grid;
 mod hostile;
 mod lora;
+mod lora_hostile;
 mod quantized;
 mod tokenizers;
 mod types;

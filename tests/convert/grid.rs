@@ -40,7 +40,11 @@ fn what_is_on_a_grid_comes_back() {
     type Store = fn(f32) -> Vec<u8>;
     let types: [(Dtype, Store, fn(f32) -> f32); 3] = [
         (Dtype::BF16, |v| bf16::from_f32(v).to_le_bytes().to_vec(), |v| bf16::from_f32(v).to_f32()),
-        (Dtype::F16, |v| f16::from_f32(v.clamp(-65504.0, 65504.0)).to_le_bytes().to_vec(), |v| f16::from_f32(v).to_f32()),
+        (
+            Dtype::F16,
+            |v| f16::from_f32(v.clamp(-65504.0, 65504.0)).to_le_bytes().to_vec(),
+            |v| f16::from_f32(v).to_f32(),
+        ),
         (Dtype::F32, |v| v.to_le_bytes().to_vec(), |v| v),
     ];
     for (dtype, store, round) in types {

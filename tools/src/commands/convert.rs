@@ -148,7 +148,10 @@ pub(super) fn report(report: &Report) -> Result<()> {
     eprint!("{}", ui::table(&rows));
     if report.kept > 0 {
         let of = report.types.get(&TensorType::Q4_0).map_or(0, |count| count.tensors);
-        eprintln!("{} of {of} Q4_0 tensors kept on their grid: they come back exactly as they were", report.kept);
+        eprintln!(
+            "{} of {of} Q4_0 tensors kept on their grid: they come back exactly as they were",
+            report.kept
+        );
     }
     eprintln!(
         "{} weights, {} -> {}, {:.2} bits a weight, {:.1} s",

@@ -5,15 +5,20 @@
 
 use crate::convert::error::{ConvertError, Result, short};
 use crate::convert::json;
-use fancy_regex::Regex;
+use fancy_regex::{Regex, RegexBuilder};
 use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
 
 /// Ranks beyond this are no low rank.
 const MAX_RANK: u64 = 4096;
 
-/// Entries of a list or of a pattern table.
-const MAX_ENTRIES: usize = 10_000;
+/// Entries of a list or of a table of patterns.
+const MAX_ENTRIES: usize = 1024;
+
+/// Bytes of a regular expression, of what it compiles to, and steps back that matching it may take.
+const MAX_PATTERN: usize = 4096;
+const MAX_COMPILED: usize = 256 << 10;
+const MAX_STEPS: usize = 100_000;
 
 /// What adapter_config.json says.
 #[derive(Debug)]
@@ -31,12 +36,12 @@ pub struct AdapterConfig {
     /// What the user should know.
     pub warnings: Vec<String>,
     use_rslora: bool,
-    rank_pattern: Vec<(Regex, usize)>,
-    alpha_pattern: Vec<(Regex, f64)>,
+    rank_pattern: Vec<(Pattern, usize)>,
+    alpha_pattern: Vec<(Pattern, f64)>,
     target: Option<Names>,
     exclude: Option<Names>,
     layers: Option<Vec<u64>>,
-    layers_pattern: Vec<Regex>,
+    layers_pattern: Vec<Pattern>,
     save: Vec<String>,
 }
 
@@ -46,9 +51,17 @@ enum Names {
     /// The last parts of their paths.
     Ends(Vec<String>),
     /// Whole paths.
-    Regex(Regex),
+    Pattern(Pattern),
     /// Every linear layer but the output head.
     AllLinear,
+}
+
+/// A regular expression and where it comes from.
+#[derive(Debug)]
+struct Pattern {
+    regex: Regex,
+    path: PathBuf,
+    field: String,
 }
 
 /// Settings under which PEFT computes something else. They may be absent, null, false or empty.
@@ -151,21 +164,27 @@ impl AdapterConfig {
     }
 
     /// The rank and the scale of a module, by its path: `model.layers.0.conv.in_proj`.
-    pub fn rank_and_scale(&self, module: &str) -> (usize, f32) {
-        let r = first_match(&self.rank_pattern, module).unwrap_or(self.r);
-        let alpha = first_match(&self.alpha_pattern, module).unwrap_or(self.lora_alpha);
+    ///
+    /// # Errors
+    /// A pattern that takes too long to match.
+    pub fn rank_and_scale(&self, module: &str) -> Result<(usize, f32)> {
+        let r = first_match(&self.rank_pattern, module)?.unwrap_or(self.r);
+        let alpha = first_match(&self.alpha_pattern, module)?.unwrap_or(self.lora_alpha);
         let divisor = if self.use_rslora { (r as f64).sqrt() } else { r as f64 };
-        (r, (alpha / divisor) as f32)
+        Ok((r, (alpha / divisor) as f32))
     }
 
     /// Whether LoRA changes the module of this path. `linear` is false for embeddings and the output head.
-    pub fn targets(&self, module: &str, linear: bool) -> bool {
-        if self.exclude.as_ref().is_some_and(|names| names.hold(module, linear)) || self.saves(module) {
-            return false;
+    ///
+    /// # Errors
+    /// As [`AdapterConfig::rank_and_scale`].
+    pub fn targets(&self, module: &str, linear: bool) -> Result<bool> {
+        let Some(target) = &self.target else { return Ok(false) };
+        if self.saves(module) || matches!(&self.exclude, Some(names) if names.hold(module, linear)?) {
+            return Ok(false);
         }
-        let Some(target) = &self.target else { return false };
         let by_layer = matches!(target, Names::Ends(_)) && self.layers.is_some();
-        target.hold(module, linear) && (!by_layer || self.layer_is_meant(module))
+        Ok(target.hold(module, linear)? && (!by_layer || self.layer_is_meant(module)?))
     }
 
     /// Whether the module of this path, or one that it lies in, is replaced as a whole.
@@ -180,22 +199,48 @@ impl AdapterConfig {
     }
 
     /// Whether `layers_to_transform` has the layer of this module.
-    fn layer_is_meant(&self, module: &str) -> bool {
-        let index = if self.layers_pattern.is_empty() {
+    fn layer_is_meant(&self, module: &str) -> Result<bool> {
+        let mut index = None;
+        for pattern in &self.layers_pattern {
+            index = pattern.captured(module)?;
+            if index.is_some() {
+                break;
+            }
+        }
+        if self.layers_pattern.is_empty() {
             // As in `model.layers.7.conv.in_proj`.
-            module.split('.').nth(2)
-        } else {
-            let found = self.layers_pattern.iter().find_map(|r| r.captures(module).ok().flatten());
-            found.and_then(|c| c.get(1)).map(|m| m.as_str())
-        };
+            index = module.split('.').nth(2);
+        }
         let layers = self.layers.as_deref().unwrap_or_default();
-        index.and_then(|index| index.parse().ok()).is_some_and(|index| layers.contains(&index))
+        Ok(index.and_then(|index| index.parse().ok()).is_some_and(|index| layers.contains(&index)))
+    }
+}
+
+impl Pattern {
+    fn matches(&self, module: &str) -> Result<bool> {
+        self.regex.is_match(module).map_err(|e| self.error(e))
+    }
+
+    /// What the first group matches.
+    fn captured<'a>(&self, module: &'a str) -> Result<Option<&'a str>> {
+        let captures = self.regex.captures(module).map_err(|e| self.error(e))?;
+        Ok(captures.and_then(|c| c.get(1)).map(|m| m.as_str()))
+    }
+
+    fn error(&self, e: fancy_regex::Error) -> ConvertError {
+        let found = format!("{}: {e}", self.regex.as_str());
+        ConvertError::field(&self.path, &self.field, "a regular expression that matches in short time", found)
     }
 }
 
 /// PEFT's `get_pattern_key`: the first pattern that matches the end of the path.
-fn first_match<T: Copy>(patterns: &[(Regex, T)], module: &str) -> Option<T> {
-    patterns.iter().find(|(regex, _)| regex.is_match(module).unwrap_or(false)).map(|(_, value)| *value)
+fn first_match<T: Copy>(patterns: &[(Pattern, T)], module: &str) -> Result<Option<T>> {
+    for (pattern, value) in patterns {
+        if pattern.matches(module)? {
+            return Ok(Some(*value));
+        }
+    }
+    Ok(None)
 }
 
 /// Whether `path` is `name` or ends in `.name`.
@@ -210,11 +255,11 @@ fn lies_within(path: &str, name: &str) -> bool {
 }
 
 impl Names {
-    fn hold(&self, module: &str, linear: bool) -> bool {
+    fn hold(&self, module: &str, linear: bool) -> Result<bool> {
         match self {
-            Names::Ends(names) => names.iter().any(|name| ends_with_name(module, name)),
-            Names::Regex(regex) => regex.is_match(module).unwrap_or(false),
-            Names::AllLinear => linear,
+            Names::Ends(names) => Ok(names.iter().any(|name| ends_with_name(module, name))),
+            Names::Pattern(pattern) => pattern.matches(module),
+            Names::AllLinear => Ok(linear),
         }
     }
 }
@@ -325,7 +370,7 @@ impl<'a> Fields<'a> {
 
     fn number(&self, name: &str, value: Option<&Value>) -> Result<Option<f64>> {
         let Some(value) = value else { return Ok(None) };
-        match value.as_f64().filter(|x| x.abs() < 1e30) {
+        match value.as_f64().filter(|x| (*x as f32).is_finite()) {
             Some(x) => Ok(Some(x)),
             None => Err(self.error(name, "a number", value)),
         }
@@ -357,12 +402,12 @@ impl<'a> Fields<'a> {
             {
                 Some(Names::AllLinear)
             }
-            Some(Value::String(text)) => Some(Names::Regex(self.regex(name, &format!("^(?:{text})$"))?)),
+            Some(Value::String(text)) => Some(Names::Pattern(self.regex(name, &format!("^(?:{text})$"))?)),
             Some(_) => Some(Names::Ends(self.list(name)?)),
         })
     }
 
-    fn layers_pattern(&self) -> Result<Vec<Regex>> {
+    fn layers_pattern(&self) -> Result<Vec<Pattern>> {
         const NAME: &str = "layers_pattern";
         let names = match self.get(NAME) {
             Some(Value::String(text)) if text.is_empty() => Vec::new(),
@@ -376,7 +421,7 @@ impl<'a> Fields<'a> {
         &self,
         name: &str,
         value_of: impl Fn(&Self, &str, Option<&Value>) -> Result<Option<T>>,
-    ) -> Result<Vec<(Regex, T)>> {
+    ) -> Result<Vec<(Pattern, T)>> {
         let Some(value) = self.get(name) else { return Ok(Vec::new()) };
         let map = value.as_object().filter(|m| m.len() <= MAX_ENTRIES);
         let map = map.ok_or_else(|| self.error(name, "an object of patterns", value))?;
@@ -390,9 +435,19 @@ impl<'a> Fields<'a> {
         Ok(out)
     }
 
-    fn regex(&self, name: &str, pattern: &str) -> Result<Regex> {
-        Regex::new(pattern).map_err(|e| {
-            ConvertError::field(&self.path, name, "a regular expression", format!("{pattern}: {e}"))
-        })
+    fn regex(&self, name: &str, pattern: &str) -> Result<Pattern> {
+        let expected = format!("a regular expression of up to {MAX_PATTERN} bytes");
+        if pattern.len() > MAX_PATTERN {
+            return Err(ConvertError::field(&self.path, name, expected, format!("{} bytes", pattern.len())));
+        }
+        let mut builder = RegexBuilder::new(pattern);
+        builder
+            .delegate_size_limit(MAX_COMPILED)
+            .delegate_dfa_size_limit(MAX_COMPILED)
+            .backtrack_limit(MAX_STEPS);
+        match builder.build() {
+            Ok(regex) => Ok(Pattern { regex, path: self.path.clone(), field: name.to_string() }),
+            Err(e) => Err(ConvertError::field(&self.path, name, expected, format!("{pattern}: {e}"))),
+        }
     }
 }

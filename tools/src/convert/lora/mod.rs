@@ -93,9 +93,7 @@ impl Adapter {
         let mut modules = self.modules()?;
         let saved: Vec<&str> = modules.iter().filter(|(_, p)| p.saved.is_some()).map(|(m, _)| *m).collect();
         if let Some(name) = self.config.unsaved(&saved) {
-            let path = self.file.dir().join("adapter_model.safetensors");
-            let expected = format!("the tensors of {name}, which modules_to_save lists");
-            return Err(ConvertError::tensor(&path, name, expected, "none"));
+            return self.refuse(name, "the tensors of what modules_to_save lists", "none");
         }
         // Tied, the weight below either's adapter is one and the same.
         let below = |module: &str| modules.get(module).and_then(|p| self.below(module, p));
@@ -110,7 +108,7 @@ impl Adapter {
             if let Some(name) = base {
                 found.replace(&self.file, name)?;
             }
-            let targeted = matrix && self.targets(&module, outer);
+            let targeted = matrix && self.targets(&module, outer)?;
             let Some(parts) = parts else {
                 untouched.extend(targeted.then_some(module));
                 continue;
@@ -124,13 +122,7 @@ impl Adapter {
         }
         if let Some((module, parts)) = modules.first_key_value() {
             let name = parts.any().unwrap_or(module);
-            let path = self.file.dir().join("adapter_model.safetensors");
-            return Err(ConvertError::tensor(
-                &path,
-                name,
-                "a module that the model has",
-                format!("{module}, which it lacks"),
-            ));
+            return self.refuse(name, "a module that the model has", module);
         }
         if let Some(first) = untouched.first() {
             warnings.push(format!(
@@ -150,10 +142,10 @@ impl Adapter {
     }
 
     /// Whether LoRA changes a module. With `ensure_weight_tying` the config names one of the tied two.
-    fn targets(&self, module: &str, outer: bool) -> bool {
+    fn targets(&self, module: &str, outer: bool) -> Result<bool> {
         let both = outer && self.config.ensure_weight_tying;
-        self.config.targets(module, !outer)
-            || both && [EMBEDDING, HEAD].iter().any(|m| self.config.targets(m, false))
+        Ok(self.config.targets(module, !outer)?
+            || both && (self.config.targets(EMBEDDING, false)? || self.config.targets(HEAD, false)?))
     }
 
     /// The weight below the adapter: saved beside it, or saved alone without being in `modules_to_save`.
@@ -165,12 +157,8 @@ impl Adapter {
     fn modules(&self) -> Result<BTreeMap<&str, Parts<'_>>> {
         let mut modules = BTreeMap::<&str, Parts>::new();
         for name in self.file.names() {
-            let fail = |expected: &str, found: &str| {
-                let path = self.file.get(name).map_or(self.file.dir(), |t| self.file.path_of(t));
-                Err(ConvertError::tensor(path, name, expected, found))
-            };
             let Some(path) = name.strip_prefix("base_model.model.") else {
-                return fail("a name that begins with base_model.model.", "another");
+                return self.refuse(name, "a name that begins with base_model.model.", "another");
             };
             type Slot = for<'p, 'a> fn(&'p mut Parts<'a>) -> &'p mut Option<&'a str>;
             const KINDS: [(&str, Slot); 8] = [
@@ -185,15 +173,15 @@ impl Adapter {
             ];
             let kind = KINDS.iter().find_map(|(end, slot)| Some((path.strip_suffix(end)?, *slot)));
             let Some((module, slot)) = kind else {
-                return fail("a weight of LoRA (lora_A, lora_B, …)", "another");
+                return self.refuse(name, "a weight of LoRA (lora_A, lora_B, …)", "another");
             };
             let outer = [EMBEDDING, HEAD].contains(&module);
             let parts = modules.entry(module).or_default();
             if slot(parts).replace(name).is_some() {
-                return fail("it once", "it under two names");
+                return self.refuse(name, "it once", "it under two names");
             }
             if parts.saved.is_some() && !outer && !self.config.saves(module) {
-                return fail("a module that modules_to_save lists", module);
+                return self.refuse(name, "a module that modules_to_save lists", module);
             }
         }
         Ok(modules)
@@ -209,39 +197,27 @@ impl Adapter {
     ) -> Result<Option<Step<'a>>> {
         let embedding = module == EMBEDDING;
         let (a, b) = if embedding { (parts.embedding_a, parts.embedding_b) } else { (parts.a, parts.b) };
-        let path = self.file.dir().join("adapter_model.safetensors");
         let wrong = if embedding { parts.a.or(parts.b) } else { parts.embedding_a.or(parts.embedding_b) };
         if let Some(name) = wrong {
             let expected =
                 if embedding { "lora_embedding_A and _B for an embedding" } else { "lora_A and lora_B" };
-            return Err(ConvertError::tensor(&path, name, expected, "the other kind"));
+            return self.refuse(name, expected, "the other kind");
         }
         let (a, b) = match (a, b, parts.magnitude) {
             (Some(a), Some(b), _) => (a, b),
             (None, None, None) => return Ok(None),
             (None, None, Some(one)) | (Some(one), None, _) | (None, Some(one), _) => {
-                return Err(ConvertError::tensor(
-                    &path,
-                    one,
-                    "both A and B of its module",
-                    "only one of them",
-                ));
+                return self.refuse(one, "A and B of its module", "it without them both");
             }
         };
         if spec.role != Role::Matrix {
-            return Err(ConvertError::tensor(
-                &path,
-                a,
-                "LoRA on a linear layer or an embedding",
-                spec.hf.as_str(),
-            ));
+            return self.refuse(a, "LoRA on a linear layer or an embedding", module);
         }
         if !targeted {
-            let expected = "a module that target_modules of adapter_config.json names";
-            return Err(ConvertError::tensor(&path, a, expected, module));
+            return self.refuse(a, "a module that target_modules of adapter_config.json names", module);
         }
         let [out, row_len] = spec.hf_shape[..] else { return Ok(None) };
-        let (rank, scale) = self.config.rank_and_scale(module);
+        let (rank, scale) = self.config.rank_and_scale(module)?;
         let (rows, columns) = if embedding {
             (self.require(a, &[rank, out], rank)?, self.require(b, &[row_len, rank], rank)?)
         } else {
@@ -254,15 +230,10 @@ impl Adapter {
             }
             (false, None) => None,
             (true, None) => {
-                return Err(ConvertError::tensor(
-                    &path,
-                    a,
-                    "a lora_magnitude_vector beside it (use_dora)",
-                    "none",
-                ));
+                return self.refuse(a, "a lora_magnitude_vector beside it (use_dora)", "none");
             }
             (false, Some(name)) => {
-                return Err(ConvertError::tensor(&path, name, "use_dora in adapter_config.json", "false"));
+                return self.refuse(name, "use_dora in adapter_config.json", "false");
             }
         };
         Ok(Some(Step {
@@ -289,6 +260,11 @@ impl Adapter {
             }
             _ => self.file.require(name, shape),
         }
+    }
+
+    fn refuse<T>(&self, name: &str, expected: &str, found: &str) -> Result<T> {
+        let path = self.file.paths().next().unwrap_or(self.file.dir());
+        Err(ConvertError::tensor(path, name, expected, found))
     }
 
     /// The adapter's file.
