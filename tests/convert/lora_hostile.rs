@@ -423,3 +423,85 @@ fn the_scale_multiplies_what_is_added() {
     assert!(convert(&lora[..1], 0.5) == convert(&lora[1..], 1.0));
     assert!(convert(&lora[..1], 1.0) != convert(&lora[1..], 1.0));
 }
+
+/// Rows of 160, 1000 of them: the converter cuts tensors into pieces of 2^17 elements, in the middle of a row. Against plain
+/// loops in f64, with as many as three threads.
+#[test]
+fn pieces_of_rows_merge_as_whole_tensors_do() {
+    const WIDE: usize = 160;
+    const ROWS: usize = 1000;
+    let mut checkpoint = Checkpoint::small()
+        .set("hidden_size", json!(WIDE))
+        .set("vocab_size", json!(ROWS))
+        .set("num_hidden_layers", json!(1))
+        .set("full_attn_idxs", json!([]))
+        .set("tie_embedding", json!(false));
+    checkpoint.tensors.clear();
+    for name in ["model.embed_tokens.weight", "lm_head.weight"] {
+        checkpoint.add(name, &[ROWS, WIDE]);
+    }
+    checkpoint.add("model.embedding_norm.weight", &[WIDE]);
+    for (name, shape) in [
+        ("operator_norm", &[WIDE][..]),
+        ("ffn_norm", &[WIDE]),
+        ("feed_forward.w1", &[FFN, WIDE]),
+        ("feed_forward.w3", &[FFN, WIDE]),
+        ("feed_forward.w2", &[WIDE, FFN]),
+        ("conv.in_proj", &[3 * WIDE, WIDE]),
+        ("conv.conv", &[WIDE, 1, 3]),
+        ("conv.out_proj", &[WIDE, WIDE]),
+    ] {
+        checkpoint.add(&format!("model.layers.0.{name}.weight"), shape);
+    }
+    let mut adapter = Adapter::small();
+    adapter.tensors.clear();
+    adapter.config["target_modules"] = json!(["embed_tokens", "lm_head"]);
+    adapter.add("model.embed_tokens.lora_embedding_A", &[2, ROWS]);
+    adapter.add("model.embed_tokens.lora_embedding_B", &[WIDE, 2]);
+    adapter.add("model.embed_tokens.lora_magnitude_vector", &[WIDE]);
+    adapter.add("lm_head.lora_A.weight", &[2, WIDE]);
+    adapter.add("lm_head.lora_B.weight", &[ROWS, 2]);
+    adapter.add("lm_head.lora_magnitude_vector", &[ROWS]);
+    adapter.config["use_dora"] = json!(true);
+    let part = |name: &str| {
+        let mut source = checkpoint.clone();
+        source.tensors = adapter.tensors.clone();
+        source.values(&format!("base_model.model.{name}")).into_iter().map(f64::from).collect::<Vec<f64>>()
+    };
+    let weights = |name: &str, rows: &dyn Fn(usize, usize) -> f64, columns: &dyn Fn(usize, usize) -> f64| {
+        let mut w: Vec<f64> = checkpoint.values(name).into_iter().map(f64::from).collect();
+        for (i, w) in w.iter_mut().enumerate() {
+            let (row, column) = (i / WIDE, i % WIDE);
+            *w += 2.0 * (0..2).map(|k| rows(row, k) * columns(k, column)).sum::<f64>();
+        }
+        w
+    };
+    let (a, b) = (part("model.embed_tokens.lora_embedding_A"), part("model.embed_tokens.lora_embedding_B"));
+    let mut embedding = weights("model.embed_tokens.weight", &|i, k| a[k * ROWS + i], &|k, j| b[j * 2 + k]);
+    let magnitude = part("model.embed_tokens.lora_magnitude_vector");
+    for (j, magnitude) in magnitude.iter().enumerate() {
+        let length = embedding.iter().skip(j).step_by(WIDE).map(|w| w * w).sum::<f64>().sqrt();
+        embedding.iter_mut().skip(j).step_by(WIDE).for_each(|w| *w *= magnitude / length);
+    }
+    let (a, b) = (part("lm_head.lora_A.weight"), part("lm_head.lora_B.weight"));
+    let mut head = weights("lm_head.weight", &|i, k| b[i * 2 + k], &|k, j| a[k * WIDE + j]);
+    for (row, magnitude) in head.chunks_mut(WIDE).zip(part("lm_head.lora_magnitude_vector")) {
+        let length = row.iter().map(|w| w * w).sum::<f64>().sqrt();
+        row.iter_mut().for_each(|w| *w *= magnitude / length);
+    }
+
+    for threads in [1, 3] {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
+        let (gguf, _) = pool.install(|| merge(&checkpoint, |dir| adapter.write(dir))).expect("it merges");
+        for (name, expected) in [("token_embd.weight", &embedding), ("output.weight", &head)] {
+            let largest = expected.iter().fold(0.0f64, |max, w| max.max(w.abs()));
+            for (i, (ours, exact)) in values(&gguf, name).into_iter().zip(expected).enumerate() {
+                // Measured: 7.3e-8 of the largest.
+                assert!(
+                    (f64::from(ours) - exact).abs() < 5e-7 * largest,
+                    "{name} {i}: {ours} is not {exact}"
+                );
+            }
+        }
+    }
+}

@@ -72,10 +72,12 @@ impl Step<'_> {
     pub fn apply(&self, start: usize, w: &mut [f32]) -> Result<()> {
         self.add(start, w)?;
         let Some(factors) = self.dora.as_ref().and_then(|dora| dora.factors.get()) else { return Ok(()) };
-        let row_len = self.shape[1];
-        for (i, w) in w.iter_mut().enumerate() {
-            let at = start + i;
-            *w *= factors[if self.embedding { at % row_len } else { at / row_len }];
+        for (row, column, w) in by_rows(w, start, self.shape[1]) {
+            if self.embedding {
+                w.iter_mut().zip(&factors[column..]).for_each(|(w, factor)| *w *= factor);
+            } else {
+                w.iter_mut().for_each(|w| *w *= factors[row]);
+            }
         }
         Ok(())
     }
@@ -86,26 +88,20 @@ impl Step<'_> {
     /// As [`Step::apply`].
     pub fn add(&self, start: usize, w: &mut [f32]) -> Result<()> {
         let factors = self.factors()?;
-        let row_len = self.shape[1];
-        let mut products = vec![0.0; row_len.min(w.len())];
-        let mut at = start;
-        let mut rest = w;
-        while !rest.is_empty() {
-            let (row, column) = (at / row_len, at % row_len);
-            let (now, later) = rest.split_at_mut((row_len - column).min(rest.len()));
-            let products = &mut products[..now.len()];
+        let [rows, row_len] = self.shape;
+        let len = w.len();
+        let mut products = vec![0.0; row_len.min(len)];
+        for (row, column, w) in by_rows(w, start, row_len) {
+            let products = &mut products[..w.len()];
             products.fill(0.0);
             for k in 0..self.rank {
                 let b = factors.rows[row * self.rank + k];
-                let a = &factors.columns[k * row_len + column..][..now.len()];
-                products.iter_mut().zip(a).for_each(|(p, a)| *p += b * a);
+                let a = &factors.columns[k * row_len + column..];
+                products.iter_mut().zip(a).for_each(|(product, a)| *product += b * a);
             }
-            now.iter_mut().zip(products).for_each(|(w, p)| *w += *p * self.scale);
-            at += now.len();
-            rest = later;
+            w.iter_mut().zip(products).for_each(|(w, product)| *w += *product * self.scale);
         }
-        let len = at - start;
-        if self.done.fetch_add(len, Ordering::Relaxed) + len == self.shape[0] * row_len {
+        if self.done.fetch_add(len, Ordering::Relaxed) + len == rows * row_len {
             self.done.store(0, Ordering::Relaxed);
             *self.factors.lock().unwrap_or_else(PoisonError::into_inner) = None;
         }
@@ -138,6 +134,19 @@ impl Step<'_> {
         }
         Ok(Factors { rows: transposed(&rows, self.shape[0]), columns: transposed(&columns, self.rank) })
     }
+}
+
+/// The parts of rows in the elements that begin with number `start`: row, first column, elements.
+fn by_rows(w: &mut [f32], start: usize, row_len: usize) -> impl Iterator<Item = (usize, usize, &mut [f32])> {
+    let (mut at, mut rest) = (start, w);
+    std::iter::from_fn(move || {
+        let (row, column) = (at / row_len, at % row_len);
+        let len = (row_len - column).min(rest.len());
+        let (now, later) = std::mem::take(&mut rest).split_at_mut(len);
+        at += now.len();
+        rest = later;
+        (!now.is_empty()).then_some((row, column, now))
+    })
 }
 
 /// A matrix with rows of `len`, by columns.
