@@ -137,8 +137,8 @@ pub fn decode(ty: TensorType, data: &[u8], out: &mut [f32]) {
 
 /// Encodes `x` as type `ty` into `out`.
 ///
-/// Q4_0, Q4_1, Q5_0, Q5_1 and Q8_0 come out byte for byte as from ggml's reference quantizer, F16 and BF16
-/// rounded to nearest even. The other types search for scales of small squared error. A block with a value
+/// Q4_0, Q4_1, Q5_0, Q5_1 and Q8_0 come out byte for byte as from ggml's reference quantizer (of Q4_0, blocks that
+/// are on its grid already come back instead), F16 and BF16 rounded to nearest even. The other types search for scales of small squared error. A block with a value
 /// that is not finite decodes to something arbitrary.
 ///
 /// # Panics

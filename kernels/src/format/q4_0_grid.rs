@@ -3,8 +3,8 @@
 //! Training that knows of the quantization leaves such weights. A scale is found for them that gives every one back, so that
 //! nothing is lost; the plain encoder's, a quotient of rounded numbers, often misses it.
 //!
-//! Does a block of other weights match by chance? Between `d` and `8d` lie three octaves, 384 numbers of BF16, of which a scale
-//! reaches eight: 32 weights at random all hit them with a probability of some 10⁻⁵⁰, times the scales tried, 64 or so. What
+//! Does a block of other weights match by chance? Of the 128 numbers that BF16 has in an octave, the multiples of a scale are
+//! four at most: with some 64 scales tried, 32 weights at random match with a probability below 64 · 32⁻³¹, or 10⁻⁴⁴. What
 //! matches nevertheless, as a block with few different values does, loses nothing, for a match gives back every weight.
 
 use half::{bf16, f16};
