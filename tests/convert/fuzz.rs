@@ -69,7 +69,7 @@ fn mutated_checkpoints_are_refused_or_sound() {
         "exclude_modules": ".*(?<!self_attn)\\.out_proj", "lora_alpha": -1,
     });
     // A regular expression is capped in what it compiles to, and there are few.
-    drive("adapter", &json(&[&adapter, &by_pattern]), &words, |bytes| target::adapter_config(bytes));
+    drive("adapter", &json(&[&adapter, &by_pattern]), &words, target::adapter_config);
     // Parsing makes a value of each token, and the vocabulary is capped by the embedding.
     drive("tokenizer", &json(&[&small.tokenizer]), &words, |bytes| target::tokenizer(dir.path(), bytes));
 

@@ -38,7 +38,8 @@ const MATRICES: [&str; 4] = [
 fn what_is_on_a_grid_comes_back() {
     let names = ["blk.0.shortconv.in_proj", "blk.0.ffn_down", "blk.1.attn_k", "blk.2.ffn_gate"];
     type Store = fn(f32) -> Vec<u8>;
-    let types: [(Dtype, Store, fn(f32) -> f32); 3] = [
+    type Round = fn(f32) -> f32;
+    let types: [(Dtype, Store, Round); 3] = [
         (Dtype::BF16, |v| bf16::from_f32(v).to_le_bytes().to_vec(), |v| bf16::from_f32(v).to_f32()),
         (
             Dtype::F16,

@@ -50,7 +50,7 @@ fn search(x: &[f32; 32], max: f32) -> Option<f32> {
     for precision in precisions {
         for k in (1u8..=8).rev() {
             // There is a −8 but no 8.
-            let largest = |sign: f32| x.iter().any(|&v| v == sign * max);
+            let largest = |sign: f32| x.contains(&(sign * max));
             let sign = match k {
                 8 if largest(1.0) && largest(-1.0) => continue,
                 8 if largest(1.0) => -1.0,
