@@ -204,6 +204,7 @@ fn values_out_of_range_are_named() {
         ("layers_to_transform", json!("1")),
         ("layers_to_transform", json!([-1])),
         ("layers_pattern", json!(["["])),
+        ("layers_to_transform", json!([1, "q_proj"])),
         ("rank_pattern", json!([2])),
         ("rank_pattern", json!({"q_proj": 0})),
         ("rank_pattern", json!({"*": 4})),
@@ -339,6 +340,17 @@ fn tensors_that_do_not_fit_are_named() {
             x.config["lora_alpha"] = json!(1e9);
         }),
     );
+}
+
+#[test]
+fn layers_are_chosen_only_beside_a_list_of_names() {
+    for target in ["all-linear", ".*q_proj"] {
+        let write = edited(|x| {
+            x.config["target_modules"] = json!(target);
+            x.config["layers_to_transform"] = json!([1]);
+        });
+        refused(&["layers_to_transform", "target_modules is a list", "[1]"], write);
+    }
 }
 
 #[test]

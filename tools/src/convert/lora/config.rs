@@ -145,6 +145,16 @@ impl AdapterConfig {
             Some(Value::Array(list)) if list.is_empty() => None,
             Some(value) => Some(fields.numbers("layers_to_transform", value)?),
         };
+        let target = fields.names("target_modules")?;
+        if layers.is_some() && matches!(target, Some(Names::Pattern(_) | Names::AllLinear)) {
+            let found = fields.shown("layers_to_transform");
+            return Err(ConvertError::field(
+                path,
+                "layers_to_transform",
+                "it only where target_modules is a list",
+                found,
+            ));
+        }
         Ok(AdapterConfig {
             base_model: fields.get("base_model_name_or_path").and_then(Value::as_str).map(short),
             r: fields.rank("r", fields.get("r"))?.unwrap_or(8),
@@ -154,7 +164,7 @@ impl AdapterConfig {
             ensure_weight_tying: fields.boolean("ensure_weight_tying")?,
             rank_pattern: fields.patterns("rank_pattern", Fields::rank)?,
             alpha_pattern: fields.patterns("alpha_pattern", Fields::number)?,
-            target: fields.names("target_modules")?,
+            target,
             exclude: fields.names("exclude_modules")?,
             layers,
             layers_pattern: fields.layers_pattern()?,
@@ -180,7 +190,8 @@ impl AdapterConfig {
     /// As [`AdapterConfig::rank_and_scale`].
     pub fn targets(&self, module: &str, linear: bool) -> Result<bool> {
         let Some(target) = &self.target else { return Ok(false) };
-        if self.saves(module) || matches!(&self.exclude, Some(names) if names.hold(module, linear)?) {
+        let saved = |outer: &str| self.save.iter().any(|name| ends_with_name(outer, name));
+        if lies_within(module, saved) || matches!(&self.exclude, Some(names) if names.hold(module, linear)?) {
             return Ok(false);
         }
         let by_layer = matches!(target, Names::Ends(_)) && self.layers.is_some();
@@ -188,14 +199,18 @@ impl AdapterConfig {
     }
 
     /// Whether the module of this path, or one that it lies in, is replaced as a whole.
+    ///
+    /// As PEFT has it, a name is the end of a path, in the middle of a word too: `norm` is every norm.
     pub fn saves(&self, module: &str) -> bool {
-        self.save.iter().any(|name| lies_within(module, name))
+        self.save.iter().any(|name| lies_within(module, |outer| outer.ends_with(name.as_str())))
     }
 
     /// A name of `modules_to_save` that none of these modules has.
     pub fn unsaved(&self, modules: &[&str]) -> Option<&str> {
         let names = self.save.iter().map(String::as_str);
-        names.into_iter().find(|name| !modules.iter().any(|module| lies_within(module, name)))
+        names
+            .into_iter()
+            .find(|name| !modules.iter().any(|module| lies_within(module, |outer| outer.ends_with(name))))
     }
 
     /// Whether `layers_to_transform` has the layer of this module.
@@ -221,10 +236,10 @@ impl Pattern {
         self.regex.is_match(module).map_err(|e| self.error(e))
     }
 
-    /// What the first group matches.
+    /// What the group `idx` matches.
     fn captured<'a>(&self, module: &'a str) -> Result<Option<&'a str>> {
         let captures = self.regex.captures(module).map_err(|e| self.error(e))?;
-        Ok(captures.and_then(|c| c.get(1)).map(|m| m.as_str()))
+        Ok(captures.and_then(|c| c.name("idx")).map(|m| m.as_str()))
     }
 
     fn error(&self, e: fancy_regex::Error) -> ConvertError {
@@ -248,10 +263,10 @@ fn ends_with_name(path: &str, name: &str) -> bool {
     path.strip_suffix(name).is_some_and(|before| before.is_empty() || before.ends_with('.'))
 }
 
-/// Whether the module `path` or one around it is called `name`.
-fn lies_within(path: &str, name: &str) -> bool {
-    let ends = path.match_indices('.').map(|(i, _)| i).chain([path.len()]);
-    ends.into_iter().any(|end| ends_with_name(&path[..end], name))
+/// Whether `holds` for the module `path` or one that it lies in.
+fn lies_within(path: &str, holds: impl Fn(&str) -> bool) -> bool {
+    let mut ends = path.match_indices('.').map(|(i, _)| i).chain([path.len()]);
+    ends.any(|end| holds(&path[..end]))
 }
 
 impl Names {
@@ -414,7 +429,10 @@ impl<'a> Fields<'a> {
             Some(Value::String(text)) => vec![text.clone()],
             _ => self.list(NAME)?,
         };
-        names.iter().map(|name| self.regex(NAME, &format!(r"^(?:.*?\.)?(?:{name})\.(\d+)\."))).collect()
+        names
+            .iter()
+            .map(|name| self.regex(NAME, &format!(r"^(?:(?:^|.*?\.){name}\.(?P<idx>\d+)\.)")))
+            .collect()
     }
 
     fn patterns<T>(
@@ -427,7 +445,7 @@ impl<'a> Fields<'a> {
         let map = map.ok_or_else(|| self.error(name, "an object of patterns", value))?;
         let mut out = Vec::new();
         for (pattern, value) in map {
-            let regex = self.regex(name, &format!(r"^(?:.*\.)?(?:{pattern})$"))?;
+            let regex = self.regex(name, &format!(r"^(.*\.)?({pattern})$"))?;
             let field = format!("{name}.{pattern}");
             let Some(value) = value_of(self, &field, Some(value))? else { continue };
             out.push((regex, value));
