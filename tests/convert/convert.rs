@@ -7,6 +7,8 @@ mod grid;
 mod hostile;
 mod lora;
 mod lora_hostile;
+#[path = "../common/mutate.rs"]
+mod mutate;
 mod quantized;
 mod tokenizers;
 mod types;

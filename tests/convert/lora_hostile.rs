@@ -3,6 +3,7 @@
 
 use crate::checkpoint::{Checkpoint, FFN, HIDDEN, Tensor, VOCAB};
 use crate::checkpoints::values;
+use crate::mutate;
 use brooklet::Gguf;
 use brooklet_tools::convert::{self, FileType, Options, Report};
 use safetensors::Dtype;
@@ -434,6 +435,41 @@ fn the_scale_multiplies_what_is_added() {
     assert!(convert(&lora[..1], 0.0) == convert(&[], 1.0));
     assert!(convert(&lora[..1], 0.5) == convert(&lora[1..], 1.0));
     assert!(convert(&lora[..1], 1.0) != convert(&lora[1..], 1.0));
+}
+
+/// A damaged file is refused with a message fit to print, or merged.
+#[test]
+fn mutated_adapters_are_refused_or_merged() {
+    let dir = tempfile::tempdir().expect("a directory");
+    Adapter::small().write(dir.path());
+    let seed = fs::read(dir.path().join("adapter_model.safetensors")).expect("it reads");
+    let words: [&[u8]; 8] = [
+        b"lora_A",
+        b"lora_B",
+        b"lora_embedding_A",
+        b".weight",
+        b"[2,64]",
+        b"BF16",
+        b"F32",
+        b"18446744073709551615",
+    ];
+    let (mut merged, mut refused) = (0, 0);
+    for case in 0..60 {
+        let bytes = mutate::mutated(case, std::slice::from_ref(&seed), &words);
+        let outcome = merge(&Checkpoint::small(), |dir| {
+            Adapter::small().write(dir);
+            fs::write(dir.join("adapter_model.safetensors"), bytes).expect("written");
+        });
+        match outcome {
+            Ok(_) => merged += 1,
+            Err(error) => {
+                let text = error.to_string();
+                assert!(text.len() < 1000 && !text.contains(char::is_control), "{case}: {text:?}");
+                refused += 1;
+            }
+        }
+    }
+    assert!(merged > 0 && refused > 0, "{merged} merged, {refused} refused");
 }
 
 /// Rows of 160, 1000 of them: the converter cuts tensors into pieces of 2^17 elements, in the middle of a row. Against plain

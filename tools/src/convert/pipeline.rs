@@ -199,7 +199,11 @@ fn check_range(path: &Path, name: &str, x: &[f32], to: TensorType) -> Result<()>
 
 /// Encodes all tensors in order into the stream and finishes it.
 pub(super) fn run(jobs: &[Job], mut stream: GgufStream, options: &Options) -> Result<()> {
+    let cancelled = || options.cancel.is_some_and(|cancel| cancel.load(Ordering::Relaxed));
     for job in jobs {
+        if cancelled() {
+            return Err(ConvertError::Cancelled);
+        }
         job.measure()?;
     }
     let total = jobs.iter().map(Job::input_bytes).sum();
@@ -218,7 +222,7 @@ pub(super) fn run(jobs: &[Job], mut stream: GgufStream, options: &Options) -> Re
     let mut ready = 0;
     // One round more than there are batches: the last only writes.
     for batch in pieces.chunks(width).chain([&[][..]]) {
-        if options.cancel.is_some_and(|c| c.load(Ordering::Relaxed)) {
+        if cancelled() {
             return Err(ConvertError::Cancelled);
         }
         let (write, encode) = rayon::join(
