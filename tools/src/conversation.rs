@@ -121,6 +121,12 @@ pub fn read_messages(path: &Path) -> Result<Vec<Message>> {
 pub fn parse_messages(text: &str) -> Result<Vec<Message>> {
     let messages: Vec<Message> =
         serde_json::from_str(text).context(r#"expected a JSON array of {"role": …, "content": …}"#)?;
+    check_roles(&messages)?;
+    Ok(messages)
+}
+
+/// Whether every turn is of a role that there is.
+pub fn check_roles(messages: &[Message]) -> Result<()> {
     const ROLES: [&str; 4] = ["system", "user", "assistant", "tool"];
     for (i, message) in messages.iter().enumerate() {
         ensure!(
@@ -131,7 +137,7 @@ pub fn parse_messages(text: &str) -> Result<Vec<Message>> {
             ROLES.join(", ")
         );
     }
-    Ok(messages)
+    Ok(())
 }
 
 /// Writes a conversation's turns as [`read_messages`] takes them; the file changes only as a whole.

@@ -10,6 +10,7 @@ pub mod hint;
 pub mod house;
 pub mod hub;
 pub mod model_args;
+pub mod quality;
 pub mod state;
 pub mod system;
 pub mod terminal;

@@ -4,6 +4,7 @@ pub mod bench;
 pub mod chat;
 pub mod convert;
 pub mod demo;
+pub mod eval;
 pub mod inspect;
 pub mod logits;
 pub mod pull;
@@ -56,6 +57,8 @@ enum Command {
     Inspect(inspect::Args),
     /// Measure prompt and generation speed
     Bench(bench::Args),
+    /// Let a model answer tasks and count what is right
+    Eval(eval::Args),
     /// Print the token ids of a text as a JSON array
     Tokenize(tokenize::Args),
     /// Print the prompt that the chat template makes of a conversation
@@ -79,6 +82,7 @@ pub fn main(cli: Cli) -> ExitCode {
         Command::Run(args) => run::run(args),
         Command::Inspect(args) => inspect::run(args),
         Command::Bench(args) => bench::run(args),
+        Command::Eval(args) => eval::run(args),
         Command::Tokenize(args) => tokenize::run(args),
         Command::Template(args) => template::run(args),
         Command::Logits(args) => logits::run(args),
