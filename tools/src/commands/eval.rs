@@ -4,6 +4,7 @@ use crate::hint::HintExt;
 use crate::model_args::{ModelArgs, parse_positive};
 use crate::quality::eval::Task;
 use crate::quality::eval::file::{self, Options, Template};
+use crate::quality::eval::formats::Format;
 use crate::quality::eval::report::Report;
 use crate::quality::eval::run::Runner;
 use crate::terminal::print_json;
@@ -17,7 +18,8 @@ use std::path::PathBuf;
     after_help = "A task file is JSON Lines: a header perhaps, then one case a line; docs/quality.md says what they hold. \
                   Answers are greedy. Fractions come with Wilson's 95 % interval.\n\n\
                   Examples:\n  brooklet eval -m demo-q8_0.gguf --task models/demo/eval/heldout.jsonl\n  \
-                  brooklet eval -m model.gguf --task mine.jsonl --limit 20 --show"
+                  brooklet eval -m model.gguf --task mine.jsonl --limit 20 --show\n  \
+                  brooklet eval -m model.gguf --format mmlu --data mmlu/data"
 )]
 #[command(mut_arg("seed", |a| a.hide(true)))]
 pub struct Args {
@@ -26,10 +28,16 @@ pub struct Args {
     /// A task file (may be given several times)
     #[arg(long, value_name = "FILE")]
     task: Vec<PathBuf>,
+    /// Public data in its authors' layout, under --data, with the prompts of lm-evaluation-harness
+    #[arg(long, requires = "data", conflicts_with = "task")]
+    format: Option<Format>,
+    /// Where that data is
+    #[arg(long, value_name = "PATH", requires = "format")]
+    data: Option<PathBuf>,
     /// A task file whose first cases are the worked examples, in place of the header's
     #[arg(long, value_name = "FILE", requires_all = ["task", "few_shot"])]
     dev: Option<PathBuf>,
-    /// Worked examples before each prompt [default: all of the header's]
+    /// Worked examples before each prompt [default: all of the header's; with --format what is usual there]
     #[arg(long, value_name = "N")]
     few_shot: Option<usize>,
     /// How prompts reach the model, in place of what the task says
@@ -80,11 +88,15 @@ pub fn run(args: Args) -> Result<()> {
 
 /// All tasks, read before the model computes: what is wrong with the last shows at once.
 fn tasks(args: &Args) -> Result<Vec<Task>> {
-    if args.task.is_empty() {
-        return Err(anyhow!("no task is given")).hint(|| "name a task file with --task FILE".into());
-    }
     let options = Options { dev: args.dev.as_deref(), few_shot: args.few_shot, template: args.template };
     let mut tasks = args.task.iter().map(|path| file::read(path, options)).collect::<Result<Vec<_>>>()?;
+    if let (Some(format), Some(data)) = (args.format, &args.data) {
+        tasks.push(format.read(data, args.few_shot, args.template)?);
+    }
+    if tasks.is_empty() {
+        return Err(anyhow!("no task is given"))
+            .hint(|| "name a task file with --task FILE, or public data with --format and --data".into());
+    }
     for task in &mut tasks {
         if let Some(limit) = args.limit {
             task.keep_first(limit);

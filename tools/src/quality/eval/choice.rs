@@ -16,18 +16,21 @@ pub struct Choice {
 impl Choice {
     /// Judges by the log-likelihood of each choice: `acc`, the likeliest is right; `acc_norm`, the likeliest a character;
     /// `acc_bytes`, the likeliest a byte of UTF-8. Lengths are those of the choice without the delimiter; of equals, the
-    /// first counts.
+    /// first counts. Where all choices are equally long, the three are one, `acc`.
     pub fn judge(&self, log_likelihoods: &[f64]) -> Vec<Score> {
-        let score = |metric, length: fn(&String) -> usize| {
+        let score = |metric, length: fn(&str) -> usize| {
             let a_unit =
                 self.choices.iter().zip(log_likelihoods).map(|(choice, ll)| ll / length(choice) as f64);
             Score::of(metric, best(a_unit) == self.right)
         };
-        vec![
-            score("acc", |_| 1),
-            score("acc_norm", |choice| choice.chars().count()),
-            score("acc_bytes", String::len),
-        ]
+        let characters = |choice: &str| choice.chars().count();
+        let mut lengths = self.choices.iter().map(|choice| (characters(choice), choice.len()));
+        let first = lengths.next();
+        let mut scores = vec![score("acc", |_| 1)];
+        if lengths.any(|other| Some(other) != first) {
+            scores.extend([score("acc_norm", characters), score("acc_bytes", str::len)]);
+        }
+        scores
     }
 }
 
@@ -68,6 +71,12 @@ mod tests {
         assert_eq!(met(0), [("acc", 1), ("acc_norm", 0), ("acc_bytes", 0)]);
         assert_eq!(met(1), [("acc", 0), ("acc_norm", 0), ("acc_bytes", 1)]);
         assert_eq!(met(2), [("acc", 0), ("acc_norm", 1), ("acc_bytes", 0)]);
+    }
+
+    #[test]
+    fn equally_long_choices_have_one_metric() {
+        let choice = Choice { choices: vec!["A".into(), "B".into()], right: 1, delimiter: " ".into() };
+        assert_eq!(choice.judge(&[-1.0, -0.5]), [Score::of("acc", true)]);
     }
 
     #[test]

@@ -7,6 +7,7 @@
 pub mod choice;
 pub mod exact;
 pub mod file;
+pub mod formats;
 pub mod report;
 pub mod run;
 pub mod wilson;
@@ -15,6 +16,7 @@ use brooklet::tokenizer::Message;
 use brooklet::tool_calls::ToolCall;
 use choice::Choice;
 use exact::Normalize;
+use formats::Numbers;
 use serde_json::Value;
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -81,6 +83,13 @@ pub enum Prompt {
     },
 }
 
+impl Case {
+    /// The case with its prompt as a conversation.
+    pub fn into_chat(self) -> Case {
+        Case { prompt: self.prompt.into_chat(), ..self }
+    }
+}
+
 impl Prompt {
     /// The text as a conversation: the description is the system turn, examples and question are one turn of a user. A
     /// conversation stays what it is.
@@ -130,6 +139,8 @@ pub enum Expect {
     JsonValid,
     /// JSON that equals this.
     Json(Value),
+    /// A text in which this number is found.
+    Number(Numbers),
 }
 
 /// How often a metric was met in one case: once or not at all, or some of several instructions.
@@ -174,6 +185,7 @@ impl Expect {
                 let right = found.as_ref().is_some_and(|found| exact::equal(found, expected));
                 vec![Score::of(EXACT_MATCH, right), Score::of(JSON_VALID, found.is_some())]
             }
+            Expect::Number(numbers) => numbers.judge(answer),
             Expect::Choice(_) => unreachable!("a choice is judged by log-likelihoods"),
         }
     }
@@ -190,6 +202,7 @@ impl Expect {
             Expect::Choice(choice) => choice.choices[choice.right].clone(),
             Expect::JsonValid => "JSON".into(),
             Expect::Json(value) => value.to_string(),
+            Expect::Number(numbers) => numbers.shown(),
         }
     }
 }
