@@ -8,6 +8,7 @@ pub mod choice;
 pub mod exact;
 pub mod file;
 pub mod formats;
+pub mod ifeval;
 pub mod report;
 pub mod run;
 pub mod wilson;
@@ -17,6 +18,7 @@ use brooklet::tool_calls::ToolCall;
 use choice::Choice;
 use exact::Normalize;
 use formats::Numbers;
+use ifeval::Instructions;
 use serde_json::Value;
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -141,6 +143,8 @@ pub enum Expect {
     Json(Value),
     /// A text in which this number is found.
     Number(Numbers),
+    /// A text that follows these.
+    Instructions(Instructions),
 }
 
 /// How often a metric was met in one case: once or not at all, or some of several instructions.
@@ -186,6 +190,7 @@ impl Expect {
                 vec![Score::of(EXACT_MATCH, right), Score::of(JSON_VALID, found.is_some())]
             }
             Expect::Number(numbers) => numbers.judge(answer),
+            Expect::Instructions(instructions) => instructions.judge(answer),
             Expect::Choice(_) => unreachable!("a choice is judged by log-likelihoods"),
         }
     }
@@ -203,6 +208,7 @@ impl Expect {
             Expect::JsonValid => "JSON".into(),
             Expect::Json(value) => value.to_string(),
             Expect::Number(numbers) => numbers.shown(),
+            Expect::Instructions(instructions) => instructions.shown(),
         }
     }
 }

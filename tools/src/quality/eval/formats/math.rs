@@ -5,7 +5,7 @@ use super::super::{Case, Expect, Prompt, Score, Task};
 use super::table::rows;
 use super::{files, first, open_part};
 use anyhow::{Context, Result, bail, ensure};
-use fancy_regex::Regex;
+use regex::{Captures, Regex};
 use serde::Deserialize;
 use std::path::Path;
 use std::sync::Arc;
@@ -69,12 +69,11 @@ impl Numbers {
     /// Judges by the first number in the expected words, `strict_match`, and by the last number at all,
     /// `flexible_extract`.
     pub fn judge(&self, answer: &str) -> Vec<Score> {
-        let strict = self.patterns.strict.captures_iter(answer).next();
+        let strict = self.patterns.strict.captures(answer);
         let flexible = self.patterns.flexible.captures_iter(answer).last();
-        let found = |captures: Option<fancy_regex::Result<fancy_regex::Captures>>| {
-            let captures = captures?.ok()?;
-            let group = captures.iter().skip(1).flatten().find(|group| !group.as_str().is_empty())?;
-            Some(group.as_str().trim().to_string())
+        let found = |captures: Option<Captures>| {
+            let group = captures?.iter().skip(1).flatten().find(|group| !group.is_empty())?.as_str();
+            Some(group.trim().to_string())
         };
         let target = self.comparison.apply(&self.target);
         let right =

@@ -6,8 +6,8 @@ mod math;
 mod mmlu;
 mod table;
 
-use super::Task;
 use super::file::Template;
+use super::{Task, ifeval};
 use anyhow::{Result, bail, ensure};
 use std::path::{Path, PathBuf};
 
@@ -26,6 +26,8 @@ pub enum Format {
     Gsm8k,
     /// mgsm_LANGUAGE.tsv, or a folder of them: question, number, without a header
     Mgsm,
+    /// input_data.jsonl: prompt, instruction_id_list, kwargs
+    Ifeval,
 }
 
 impl Format {
@@ -40,6 +42,10 @@ impl Format {
             Format::Gpqa => gpqa::read(path, few_shot.unwrap_or(0)),
             Format::Gsm8k => math::read_gsm8k(path, few_shot.unwrap_or(5)),
             Format::Mgsm => math::read_mgsm(path, few_shot.unwrap_or(0)),
+            Format::Ifeval => match few_shot {
+                None | Some(0) => ifeval::read(path),
+                Some(_) => bail!("IFEval has no worked examples: leave --few-shot out"),
+            },
         }?;
         ensure!(!task.cases.is_empty(), "{} holds no questions", path.display());
         if template.unwrap_or(self.usual_template()) == Template::Chat {
@@ -49,7 +55,8 @@ impl Format {
     }
 
     fn usual_template(self) -> Template {
-        Template::Raw
+        // Instructions are for those who talk; the others measure what comes after a text.
+        if self == Format::Ifeval { Template::Chat } else { Template::Raw }
     }
 }
 
