@@ -120,3 +120,49 @@ fn a_prompt_too_long_names_the_case() {
         assert!(error.contains(says), "{says} is missing in {error}");
     }
 }
+
+/// One case of each layout, from data to table.
+#[test]
+fn public_layouts_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    };
+    file("mmlu/test/astronomy_test.csv", "Which is a star?,Moon,Sun,Mars,Venus,B\n");
+    file("mmlu/dev/astronomy_dev.csv", "Which is a moon?,Moon,Sun,Mars,Venus,A\n");
+    file("gsm8k/test.jsonl", "{\"question\": \"1+1?\", \"answer\": \"#### 2\"}\n");
+    let instructions =
+        r#""instruction_id_list": ["punctuation:no_comma", "startend:quotation"], "kwargs": [{}, {}]"#;
+    file("input_data.jsonl", &format!("{{\"key\": 1, \"prompt\": \"Lights on\", {instructions}}}\n"));
+    let rows = |format: &str, data: &str, few_shot: &str| {
+        let data = folder.path().join(data);
+        let args = ["--format", format, "--data", data.to_str().unwrap(), "--few-shot", few_shot, "--json"];
+        let results: Value =
+            serde_json::from_str(&eval(&[&args[..], &["--max-tokens", "40"]].concat())).unwrap();
+        let rows = results["tasks"][0]["results"].as_array().unwrap().clone();
+        rows.iter()
+            .map(|row| {
+                format!("{} {} {}", row["kind"].as_str().unwrap(), row["metric"].as_str().unwrap(), row["of"])
+            })
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(rows("mmlu", "mmlu", "1"), ["astronomy acc 1", "all acc 1"]);
+    let metrics = ["strict_match 1", "flexible_extract 1"];
+    let expected: Vec<_> =
+        ["gsm8k", "all"].iter().flat_map(|kind| metrics.map(|m| format!("{kind} {m}"))).collect();
+    assert_eq!(rows("gsm8k", "gsm8k", "0"), expected);
+    let metrics = ["prompt_strict 1", "instruction_strict 2", "prompt_loose 1", "instruction_loose 2"];
+    let expected: Vec<_> =
+        ["ifeval", "all"].iter().flat_map(|kind| metrics.map(|m| format!("{kind} {m}"))).collect();
+    assert_eq!(rows("ifeval", "input_data.jsonl", "0"), expected);
+}
+
+#[test]
+fn no_task_says_how_to_name_one() {
+    let mut command = assert_cmd::Command::cargo_bin("brooklet").unwrap();
+    let output = command.args(["eval", "-m"]).arg(model()).assert().code(1).get_output().clone();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(error.contains("no task is given") && error.contains("--task FILE"), "{error}");
+}

