@@ -10,6 +10,8 @@ use brooklet::tokenizer::Message;
 use brooklet::tool_calls::{self, ToolCall, split_reply};
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -83,6 +85,18 @@ enum Metric {
     Json,
     /// The answer parses; cases expect nothing more.
     JsonValid,
+}
+
+impl Metric {
+    fn name(self) -> &'static str {
+        match self {
+            Metric::ExactMatch => "exact_match",
+            Metric::ToolCalls => "tool_calls",
+            Metric::Choice => "choice",
+            Metric::Json => "json",
+            Metric::JsonValid => "json_valid",
+        }
+    }
 }
 
 /// How prompts reach the model.
@@ -227,10 +241,15 @@ pub(super) fn numbered(text: &str) -> impl Iterator<Item = (usize, &str)> {
 
 /// A file as text.
 pub(super) fn read_text(path: &Path) -> Result<String> {
-    let size = std::fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?.len();
-    ensure!(size <= MAX_BYTES, "{} has {size} bytes: expected {MAX_BYTES} at most", path.display());
-    let text = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let text = String::from_utf8(text).with_context(|| format!("{} is not UTF-8 text", path.display()))?;
+    let name = || format!("cannot read {}", path.display());
+    let mut bytes = Vec::new();
+    File::open(path).with_context(name)?.take(MAX_BYTES + 1).read_to_end(&mut bytes).with_context(name)?;
+    ensure!(
+        bytes.len() as u64 <= MAX_BYTES,
+        "{} is larger than the {MAX_BYTES} bytes that are read",
+        path.display()
+    );
+    let text = String::from_utf8(bytes).with_context(|| format!("{} is not UTF-8 text", path.display()))?;
     Ok(text.strip_prefix('\u{feff}').map(String::from).unwrap_or(text))
 }
 
@@ -331,6 +350,12 @@ fn case(header: &Header, texts: &Texts, line: Line, index: usize, place: String)
         (Some(messages), None, Template::Chat) => chat(header, messages, tools, index)?,
         _ => bail!("expected either messages or a prompt"),
     };
+    if let (Expect::Choice(_), Prompt::Text { question, .. }) = (&expect, &prompt) {
+        ensure!(
+            !question.ends_with(char::is_whitespace),
+            "the prompt of a choice ends in white space: leave that to the header's delimiter"
+        );
+    }
     Ok(Case { place, kind: kind.unwrap_or_else(|| header.kind.clone()), prompt, expect })
 }
 
@@ -366,7 +391,7 @@ fn expected(
     };
     match header.metric {
         Some(stated) if stated != metric => {
-            bail!("the header's metric is {stated:?}, the case is one for {metric:?}")
+            bail!("the header's metric is {}, the case is one for {}", stated.name(), metric.name())
         }
         _ => Ok(expect),
     }
@@ -386,7 +411,7 @@ fn calls_expected(header: &Header, calls: Vec<Call>) -> Result<Expect> {
 fn chat(header: &Header, messages: Vec<Message>, tools: Option<Value>, index: usize) -> Result<Prompt> {
     check_roles(&messages)?;
     ensure!(awaits_answer(&messages), "the messages do not end with a turn to answer, of user or tool");
-    let mut messages: Vec<Message> = messages.into_iter().map(with_calls).collect();
+    let mut messages: Vec<Message> = messages.into_iter().map(with_calls).collect::<Result<_>>()?;
     let mut tools = tools;
     if (index + 1).is_multiple_of(header.system_every) {
         if tools.is_none() {
@@ -402,21 +427,14 @@ fn chat(header: &Header, messages: Vec<Message>, tools: Option<Value>, index: us
 }
 
 /// A past answer with its calls where the template looks for them: control tokens in a text would stay text.
-fn with_calls(mut message: Message) -> Message {
-    if message.role != "assistant" {
-        return message;
+fn with_calls(mut message: Message) -> Result<Message> {
+    let text = message.content.as_str().filter(|text| text.contains(tool_calls::START));
+    if let Some(text) = text.filter(|_| message.role == "assistant") {
+        let (text, calls) = split_reply(text).context("a past answer")?;
+        message.content = text.into();
+        message.rest.insert("tool_calls".into(), calls.iter().map(ToolCall::to_json).collect());
     }
-    let Some((text, calls)) = message
-        .content
-        .as_str()
-        .filter(|text| text.contains(tool_calls::START))
-        .and_then(|text| split_reply(text).ok())
-    else {
-        return message;
-    };
-    message.content = text.into();
-    message.rest.insert("tool_calls".into(), calls.iter().map(ToolCall::to_json).collect());
-    message
+    Ok(message)
 }
 
 #[cfg(test)]

@@ -3,8 +3,7 @@
 use super::choice::{Choice, log_probability};
 use super::report::{Given, Report};
 use super::{Case, Expect, Prompt, Task};
-use crate::hint::HintExt;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use brooklet::tokenizer::Special;
 use brooklet::{
     ChatTemplate, Error, Generation, Limits, Sampler, SamplerConfig, Session, SessionError, Stop, Tokenizer,
@@ -74,8 +73,8 @@ impl Runner {
             order.sort_by(|a, b| prompts[*a].cmp(&prompts[*b]));
             for (done, index) in order.into_iter().enumerate() {
                 let case = &cases[index];
-                let answer = self.answer(task, case, &prompts[index]).with_context(|| case.place.clone());
-                given[index] = Some(answer.hint(|| "a larger context (-c) may make room".into())?);
+                let answer = self.answer(task, case, &prompts[index]).with_context(|| case.place.clone())?;
+                given[index] = Some(answer);
                 after_each((group * GROUP + done + 1) as u64);
             }
             // In the order of the file.
@@ -119,7 +118,7 @@ impl Runner {
     /// The log-likelihood of each choice after the prompt, in nats: the sum over its tokens.
     ///
     /// # Errors
-    /// Prompt and choice together do not fit the context.
+    /// Prompt and choice together do not fit the context; the model computes what is no number.
     pub fn log_likelihoods(&mut self, case: &Case, choice: &Choice, prompt: &[u32]) -> Result<Vec<f64>> {
         let continuations = choice
             .choices
@@ -138,6 +137,10 @@ impl Runner {
                 self.session.rollback(prompt.len())?;
                 self.session.prefill_each(taken, |at, logits| sum += log_probability(logits, next[at]))?;
             }
+            ensure!(
+                sum.is_finite(),
+                "the log-likelihood of a choice is {sum}: the model's weights are damaged"
+            );
             sums.push(sum);
         }
         Ok(sums)

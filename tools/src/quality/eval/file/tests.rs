@@ -136,9 +136,14 @@ fn what_cannot_be_judged_names_the_line() {
         (json!({"answer": "b"}), "expected either messages or a prompt"),
         (json!({"prompt": "a", "calls": []}), "refusal"),
         (json!({"prompt": "a", "choices": ["x"], "right": 1}), "right is 1: expected less than 1"),
+        (json!({"prompt": "a ", "choices": ["x"], "right": 0}), "ends in white space"),
         (json!({"prompt": "a", "choices": ["x", ""], "right": 0}), "a choice is empty"),
         (json!({"messages": [{"role": "robot"}], "answer": "b"}), "role 'robot'"),
         (json!({"messages": [{"role": "assistant"}], "answer": "b"}), "do not end with a turn to answer"),
+        (
+            json!({"messages": [{"role": "assistant", "content": "<|tool_call_start|>[f("}, {"role": "user"}], "answer": "b"}),
+            "a past answer: tool calls: expected",
+        ),
         (json!({"messages": [], "answer": "b"}), "do not end with a turn to answer"),
         (json!({"prompt": "a", "answer": []}), "answer is empty"),
         (json!(3), "invalid type"),
@@ -148,7 +153,10 @@ fn what_cannot_be_judged_names_the_line() {
         assert!(error.contains("docs/quality.md"), "{error}");
     }
     let stated = json!({"task": "t", "metric": "choice"});
-    assert!(error(&[stated, json!({"prompt": "a", "answer": "b"})]).contains("metric is Choice"));
+    assert!(
+        error(&[stated, json!({"prompt": "a", "answer": "b"})])
+            .contains("metric is choice, the case is one for exact_match")
+    );
     assert!(error(&[json!({"task": "t", "steps": 3})]).contains("unknown field `steps`"));
     assert!(error(&[json!({"task": "t", "system_every": 0})]).contains("system_every is 0"));
     assert!(error(&[json!({"task": "t", "wrap": "x"})]).contains("wrap has no {prompt}"));
