@@ -5,7 +5,7 @@ use super::super::file::joined;
 use super::super::{Case, Expect, Prompt, Task};
 use super::first;
 use super::table::{Row, columns};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use rand_core::{RngCore, SeedableRng};
 use rand_pcg::Pcg64;
 use std::path::Path;
@@ -56,6 +56,11 @@ fn tidy(text: &str) -> String {
 
 /// GPQA's file: the first rows are the examples, and are then not asked.
 pub fn read(path: &Path, few_shot: usize) -> Result<Task> {
+    ensure!(
+        path.is_file(),
+        "{}: expected one of GPQA's files, such as gpqa_diamond.csv; they overlap, so they are asked one by one",
+        path.display()
+    );
     let mut rng = Pcg64::seed_from_u64(SEED);
     let rows = columns(path, &COLUMNS)?;
     let questions = rows.iter().map(|row| Question::of(row, &mut rng)).collect::<Result<Vec<_>>>()?;
@@ -147,6 +152,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("gpqa_main.csv");
         std::fs::write(&file, "Question,Correct Answer\nWhy?,so\n").unwrap();
+        let folder = format!("{:#}", Format::Gpqa.read(dir.path(), None, None).expect_err("a folder"));
+        assert!(folder.contains("expected one of GPQA's files"), "{folder}");
         let error = format!("{:#}", Format::Gpqa.read(&file, None, None).expect_err("an error"));
         assert!(
             error.contains("expected a column 'Incorrect Answer 1', found Question, Correct Answer"),

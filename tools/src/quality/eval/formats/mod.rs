@@ -20,13 +20,13 @@ pub enum Format {
     Mmlu,
     /// mmlu_LOCALE.csv, or a folder of them: columns Question, A, B, C, D, Answer, Subject
     Mmmlu,
-    /// gpqa_*.csv: columns Question, Correct Answer, Incorrect Answer 1 to 3
+    /// gpqa_main.csv or another of its files: columns Question, Correct Answer, Incorrect Answer 1 to 3
     Gpqa,
     /// A folder with train.jsonl and test.jsonl: question, answer
     Gsm8k,
     /// mgsm_LANGUAGE.tsv, or a folder of them: question, number, without a header
     Mgsm,
-    /// input_data.jsonl: prompt, instruction_id_list, kwargs
+    /// input_data.jsonl, or the folder that holds it: prompt, instruction_id_list, kwargs
     Ifeval,
 }
 

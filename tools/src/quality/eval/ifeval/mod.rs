@@ -30,11 +30,12 @@ struct Line {
     kwargs: Vec<Map<String, Value>>,
 }
 
-/// Reads IFEval's input_data.jsonl.
+/// Reads IFEval's input_data.jsonl, or the folder that holds it.
 ///
 /// # Errors
 /// The file cannot be read; an instruction that is unknown, or lacks what it needs.
 pub fn read(path: &Path) -> Result<Task> {
+    let path = if path.is_dir() { &path.join("input_data.jsonl") } else { path };
     let text = read_text(path)?;
     let cases = numbered(&text).map(|(number, line)| {
         let place = format!("{}:{number}", path.display());
