@@ -2,6 +2,7 @@
 
 use super::choice::Choice;
 use super::exact::Normalize;
+use super::report::ALL;
 use super::{Case, Expect, Prompt, Task};
 use crate::conversation::{awaits_answer, check_roles};
 use crate::hint::HintExt;
@@ -350,13 +351,15 @@ fn case(header: &Header, texts: &Texts, line: Line, index: usize, place: String)
         (Some(messages), None, Template::Chat) => chat(header, messages, tools, index)?,
         _ => bail!("expected either messages or a prompt"),
     };
+    let kind = kind.unwrap_or_else(|| header.kind.clone());
+    ensure!(kind != ALL, "the kind '{ALL}' is the name of the row over all kinds");
     if let (Expect::Choice(_), Prompt::Text { question, .. }) = (&expect, &prompt) {
         ensure!(
             !question.ends_with(char::is_whitespace),
             "the prompt of a choice ends in white space: leave that to the header's delimiter"
         );
     }
-    Ok(Case { place, kind: kind.unwrap_or_else(|| header.kind.clone()), prompt, expect })
+    Ok(Case { place, kind, prompt, expect })
 }
 
 fn expected(

@@ -9,7 +9,7 @@ use std::fmt::Write;
 use std::path::PathBuf;
 
 /// The kind of the row over all cases.
-const ALL: &str = "all";
+pub const ALL: &str = "all";
 
 /// What the model gave for a case.
 #[derive(Debug)]

@@ -147,7 +147,7 @@ impl Runner {
     }
 
     /// The ids of a choice as they follow on the prompt's: text is tokenized with the prompt, since a word's first token
-    /// depends on the space before it; after a chat template's last control token it stands alone.
+    /// depends on the space before it; after what a chat template renders it stands alone.
     fn continuation(&self, prompt: &Prompt, ids: &[u32], delimiter: &str, choice: &str) -> Result<Vec<u32>> {
         let continuation = match prompt.text() {
             Some(text) => {

@@ -136,6 +136,7 @@ fn what_cannot_be_judged_names_the_line() {
         (json!({"answer": "b"}), "expected either messages or a prompt"),
         (json!({"prompt": "a", "calls": []}), "refusal"),
         (json!({"prompt": "a", "choices": ["x"], "right": 1}), "right is 1: expected less than 1"),
+        (json!({"kind": "all", "prompt": "a", "answer": "b"}), "the kind 'all'"),
         (json!({"prompt": "a ", "choices": ["x"], "right": 0}), "ends in white space"),
         (json!({"prompt": "a", "choices": ["x", ""], "right": 0}), "a choice is empty"),
         (json!({"messages": [{"role": "robot"}], "answer": "b"}), "role 'robot'"),
