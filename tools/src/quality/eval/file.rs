@@ -220,7 +220,11 @@ pub fn read(path: &Path, options: Options) -> Result<Task> {
         }
         header.few_shot.truncate(count);
     }
-    let texts = Texts { description: header.description.as_str().into(), examples: header.examples().into() };
+    let texts = Texts {
+        description: header.description.as_str().into(),
+        examples: header.examples().into(),
+        stop: header.stop.as_slice().into(),
+    };
     let mut cases = Vec::new();
     for (number, line) in lines {
         let place = format!("{}:{number}", path.display());
@@ -232,7 +236,7 @@ pub fn read(path: &Path, options: Options) -> Result<Task> {
         cases.push(case);
     }
     ensure!(!cases.is_empty(), "{} holds no cases: expected one JSON object a line", path.display());
-    Ok(Task { name: header.task, path: path.into(), stop: header.stop, max_tokens: header.max_tokens, cases })
+    Ok(Task { name: header.task, path: path.into(), max_tokens: header.max_tokens, cases })
 }
 
 /// The lines that are not empty, counted from 1.
@@ -321,10 +325,11 @@ pub(super) fn joined(
     text
 }
 
-/// What all raw prompts of a file share.
+/// What all cases of a file share.
 struct Texts {
     description: Arc<str>,
     examples: Arc<str>,
+    stop: Arc<[String]>,
 }
 
 fn case(header: &Header, texts: &Texts, line: Line, index: usize, place: String) -> Result<Case> {
@@ -359,7 +364,7 @@ fn case(header: &Header, texts: &Texts, line: Line, index: usize, place: String)
             "the prompt of a choice ends in white space: leave that to the header's delimiter"
         );
     }
-    Ok(Case { place, kind, prompt, expect })
+    Ok(Case { place, kind, prompt, stop: texts.stop.clone(), expect })
 }
 
 fn expected(

@@ -31,8 +31,6 @@ pub struct Task {
     pub name: String,
     /// Where it comes from.
     pub path: PathBuf,
-    /// Texts at which an answer ends.
-    pub stop: Vec<String>,
     /// Tokens an answer may have.
     pub max_tokens: usize,
     /// The cases, in the order of the file.
@@ -60,6 +58,8 @@ pub struct Case {
     pub kind: String,
     /// What the model gets.
     pub prompt: Prompt,
+    /// Texts at which an answer ends.
+    pub stop: Arc<[String]>,
     /// What is expected.
     pub expect: Expect,
 }

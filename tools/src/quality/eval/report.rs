@@ -167,13 +167,12 @@ mod tests {
     fn case(kind: &str) -> Case {
         let expect = Expect::Answer(vec!["yes".into()], Normalize::default());
         let prompt = Prompt::Text { description: "".into(), examples: "".into(), question: "Well?".into() };
-        Case { place: format!("{kind}.jsonl:1"), kind: kind.into(), prompt, expect }
+        Case { place: format!("{kind}.jsonl:1"), kind: kind.into(), prompt, stop: [].into(), expect }
     }
 
     #[test]
     fn rows_a_kind_and_in_all() {
-        let task =
-            Task { name: "t".into(), path: "t.jsonl".into(), stop: vec![], max_tokens: 1, cases: vec![] };
+        let task = Task { name: "t".into(), path: "t.jsonl".into(), max_tokens: 1, cases: vec![] };
         let mut report = Report::new(&task);
         for (kind, answer) in [("a", "yes"), ("b", "no\u{1b}"), ("a", "yes"), ("b", "yes")] {
             let case = case(kind);

@@ -93,7 +93,7 @@ impl Runner {
                 choice.choices.iter().zip(&log_likelihoods).map(|(c, ll)| format!("{c} ({ll:.3})")).collect();
             return Ok(Given { scores, text: text.join(" | "), cut: false });
         }
-        let generation = self.generate(prompt, &task.stop, task.max_tokens)?;
+        let generation = self.generate(prompt, &case.stop, task.max_tokens)?;
         let cut = matches!(generation.stop, Stop::Length | Stop::Context);
         Ok(Given { scores: case.expect.judge(&generation.text), text: generation.text, cut })
     }

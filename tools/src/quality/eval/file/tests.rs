@@ -36,7 +36,10 @@ fn raw_prompts_with_examples() {
     ];
     let lines = [header, cases[0].clone(), cases[1].clone()];
     let task = read_lines(&lines, Options::default()).unwrap();
-    assert_eq!((task.name.as_str(), task.stop, task.max_tokens), ("capitals", vec!["\n".to_string()], 8));
+    assert_eq!(
+        (task.name.as_str(), task.cases[0].stop.to_vec(), task.max_tokens),
+        ("capitals", vec!["\n".to_string()], 8)
+    );
     assert_eq!(
         text(&task.cases[0].prompt),
         "Capitals.\n\nQ: France?\nA: Paris\n\nQ: Italy?\nA: Rome\n\nQ: Spain?\nA:"

@@ -74,6 +74,7 @@ pub fn read(path: &Path, few_shot: usize) -> Result<Task> {
     let cases = questions[few_shot..].iter().map(|question| Case {
         place: question.place.clone(),
         kind: name.clone(),
+        stop: [].into(),
         prompt: Prompt::Text {
             description: description.clone(),
             examples: examples.clone(),
@@ -86,7 +87,7 @@ pub fn read(path: &Path, few_shot: usize) -> Result<Task> {
         }),
     });
     let cases = cases.collect();
-    Ok(Task { name, path: path.into(), stop: vec![], max_tokens: 1, cases })
+    Ok(Task { name, path: path.into(), max_tokens: 1, cases })
 }
 
 #[cfg(test)]

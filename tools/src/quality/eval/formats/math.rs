@@ -120,10 +120,12 @@ pub fn read_gsm8k(path: &Path, few_shot: usize) -> Result<Task> {
     let examples = if few_shot == 0 { vec![] } else { problems(&train)? };
     let examples = first(&examples, few_shot, &train)?.iter().map(|(_, p)| (question(p), p.answer.as_str()));
     let examples: Arc<str> = joined(examples, " ", "\n\n").into();
+    let stop = stops("Question:");
     let patterns = Patterns::new(r"#### (\-?[0-9\.\,]+)")?;
     let cases = problems(&path.join("test.jsonl"))?.into_iter().map(|(place, problem)| Case {
         place,
         kind: "gsm8k".into(),
+        stop: stop.clone(),
         prompt: Prompt::Text {
             description: "".into(),
             examples: examples.clone(),
@@ -136,17 +138,11 @@ pub fn read_gsm8k(path: &Path, few_shot: usize) -> Result<Task> {
         }),
     });
     let cases = cases.collect();
-    Ok(Task {
-        name: "gsm8k".into(),
-        path: path.into(),
-        stop: stops("Question:"),
-        max_tokens: MAX_TOKENS,
-        cases,
-    })
+    Ok(Task { name: "gsm8k".into(), path: path.into(), max_tokens: MAX_TOKENS, cases })
 }
 
-fn stops(question: &str) -> Vec<String> {
-    [question, ENDS[0], ENDS[1]].map(String::from).to_vec()
+fn stops(question: &str) -> Arc<[String]> {
+    [question, ENDS[0], ENDS[1]].map(String::from).into()
 }
 
 /// The words of MGSM in a language.
@@ -186,7 +182,7 @@ pub fn read_mgsm(path: &Path, few_shot: usize) -> Result<Task> {
         few_shot == 0,
         "MGSM's tsv files hold no worked examples: leave --few-shot out, or write a task file"
     );
-    let (mut cases, mut stop) = (Vec::new(), ENDS.map(String::from).to_vec());
+    let mut cases = Vec::new();
     for file in files(path, "mgsm_", ".tsv")? {
         let code = open_part(&file, "mgsm_", ".tsv");
         let Some(language) = LANGUAGES.iter().find(|language| language.code == code) else {
@@ -194,13 +190,14 @@ pub fn read_mgsm(path: &Path, few_shot: usize) -> Result<Task> {
             bail!("{}: the language {code} is none of {known}", file.display());
         };
         let patterns = Patterns::new(language.strict)?;
-        stop.push(language.question.into());
+        let stop = stops(language.question);
         for row in rows(&file, b'\t', 2)? {
             let number = row[1].trim().replace(',', "");
             ensure!(number.parse::<f64>().is_ok(), "{}: expected a number, found {:?}", row.place, &row[1]);
             let question = format!("{} {}\n{}", language.question, &row[0], language.answer);
             cases.push(Case {
                 kind: code.into(),
+                stop: stop.clone(),
                 prompt: Prompt::Text { description: "".into(), examples: "".into(), question },
                 expect: Expect::Number(Numbers {
                     patterns: patterns.clone(),
@@ -211,7 +208,7 @@ pub fn read_mgsm(path: &Path, few_shot: usize) -> Result<Task> {
             });
         }
     }
-    Ok(Task { name: "mgsm".into(), path: path.into(), stop, max_tokens: MAX_TOKENS, cases })
+    Ok(Task { name: "mgsm".into(), path: path.into(), max_tokens: MAX_TOKENS, cases })
 }
 
 #[cfg(test)]
@@ -247,7 +244,10 @@ Answer: #### 4
 Question: A thousand twice?
 Answer:";
         assert_eq!(task.cases[0].prompt.text().as_deref(), Some(expected));
-        assert_eq!((task.stop.join(" "), task.max_tokens), ("Question: </s> <|im_end|>".into(), 256));
+        assert_eq!(
+            (task.cases[0].stop.join(" "), task.max_tokens),
+            ("Question: </s> <|im_end|>".into(), 256)
+        );
         let numbers = &task.cases[0].expect;
         assert_eq!(numbers.shown(), "2000");
         for (answer, right) in [
@@ -278,7 +278,8 @@ Answer:";
         let prompts: Vec<_> = task.cases.iter().map(|case| case.prompt.text().unwrap()).collect();
         assert_eq!(prompts[0], "Frage: Wie \"viele\" Eier, zu $2?\nSchritt-für-Schritt-Antwort:");
         assert_eq!(prompts[1], "問題： 卵は？\nステップごとの答え:");
-        assert_eq!(task.stop, ["</s>", "<|im_end|>", "Frage:", "問題："]);
+        assert_eq!(task.cases[0].stop[..], ["Frage:", "</s>", "<|im_end|>"]);
+        assert_eq!(task.cases[1].stop[..], ["問題：", "</s>", "<|im_end|>"]);
         assert_eq!((task.cases[0].kind.as_str(), task.cases[1].kind.as_str()), ("de", "ja"));
         for (answer, right) in [
             ("Die Antwort lautet 1.450.", (1, 1)),

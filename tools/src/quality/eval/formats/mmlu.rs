@@ -61,6 +61,7 @@ impl Question {
         Case {
             place: self.place.clone(),
             kind: kind.into(),
+            stop: [].into(),
             prompt: Prompt::Text { description, examples, question },
             expect: Expect::Choice(Choice { choices, right: self.right, delimiter: " ".into() }),
         }
@@ -81,7 +82,7 @@ fn description(about: &str) -> Arc<str> {
 }
 
 fn task(name: &str, path: &Path, cases: Vec<Case>) -> Task {
-    Task { name: name.into(), path: path.into(), stop: vec![], max_tokens: 1, cases }
+    Task { name: name.into(), path: path.into(), max_tokens: 1, cases }
 }
 
 /// MMLU in the folder that data.tar unpacks: the examples are the first of the subject's dev file.

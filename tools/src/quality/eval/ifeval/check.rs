@@ -151,6 +151,27 @@ mod tests {
         }
     }
 
+    /// tests/fixtures/eval/make_ifeval.py: 1040 verdicts of the checkers in lm-evaluation-harness.
+    #[test]
+    fn verdicts_are_those_of_the_authors_program() {
+        #[derive(serde::Deserialize)]
+        struct Line {
+            text: String,
+            checks: Vec<(String, serde_json::Map<String, Value>, bool)>,
+        }
+        let fixture = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/eval/ifeval.jsonl");
+        let mut count = 0;
+        for line in std::fs::read_to_string(fixture).unwrap().lines() {
+            let Line { text, checks } = serde_json::from_str(line).unwrap();
+            for (id, kwargs, verdict) in checks {
+                let instruction = Instruction::new(&id, kwargs.clone()).unwrap();
+                assert_eq!(instruction.is_followed(&text), Some(verdict), "{id} {kwargs:?}: {text:?}");
+                count += 1;
+            }
+        }
+        assert_eq!(count, 1040);
+    }
+
     #[test]
     fn keywords() {
         let kwargs = json!({"keywords": ["cat", "Dog"]});

@@ -42,7 +42,7 @@ pub fn read(path: &Path) -> Result<Task> {
         case(line, place.clone()).context(place)
     });
     let cases = cases.collect::<Result<_>>()?;
-    Ok(Task { name: "ifeval".into(), path: path.into(), stop: vec![], max_tokens: MAX_TOKENS, cases })
+    Ok(Task { name: "ifeval".into(), path: path.into(), max_tokens: MAX_TOKENS, cases })
 }
 
 fn case(line: &str, place: String) -> Result<Case> {
@@ -62,6 +62,7 @@ fn case(line: &str, place: String) -> Result<Case> {
     Ok(Case {
         place,
         kind: "ifeval".into(),
+        stop: [].into(),
         prompt: Prompt::Text { description: "".into(), examples: "".into(), question: prompt },
         expect: Expect::Instructions(instructions),
     })
@@ -157,7 +158,7 @@ mod tests {
         let kwargs = json!([{}, {"num_words": null}, {"num_words": 3, "relation": "at least"}]);
         let task = task(&[line(&ids, kwargs)]).unwrap();
         let case = &task.cases[0];
-        assert_eq!((task.max_tokens, task.stop.len()), (1280, 0));
+        assert_eq!((task.max_tokens, case.stop.len()), (1280, 0));
         // A test of those who talk: the prompt is a user's turn.
         let Prompt::Chat { messages, .. } = &case.prompt else { panic!("a conversation") };
         assert_eq!(json!(messages), json!([{"role": "user", "content": "Write."}]));

@@ -37,8 +37,8 @@ pub fn sentences(text: &str) -> usize {
 /// Tokens in capitals as NLTK's word tokenizer splits: words lose the punctuation around and between them but for hyphens,
 /// slashes and full stops, and contractions are two.
 pub fn capital_words(text: &str) -> usize {
-    const SEPARATORS: &str = ";@#$%&?!()[]{}<>\"“”«»…";
-    let text = text.replace("--", " ").replace("...", " ").replace(|c| SEPARATORS.contains(c), " ");
+    const SEPARATORS: &str = "*;@#$%&?!()[]{}<>\"“”«»…‒–—―";
+    let text = text.replace("--", " ").replace("..", " ").replace(|c| SEPARATORS.contains(c), " ");
     let chars: Vec<char> = text.chars().collect();
     let is_separator = |at: usize| {
         // Within a number, commas and colons stay.
