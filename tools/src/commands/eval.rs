@@ -12,6 +12,9 @@ use crate::ui::{print_line, step_bar};
 use anyhow::{Result, anyhow};
 use std::path::PathBuf;
 
+/// The context where the user says nothing: worked examples make prompts long, and room that is not used costs next to nothing.
+const CONTEXT: usize = 16384;
+
 /// Arguments of `brooklet eval`.
 #[derive(Debug, clap::Args)]
 #[command(
@@ -22,6 +25,7 @@ use std::path::PathBuf;
                   brooklet eval -m model.gguf --format mmlu --data mmlu/data"
 )]
 #[command(mut_arg("seed", |a| a.hide(true)))]
+#[command(mut_arg("ctx", |a| a.help("Tokens that prompt and answer may take together [default: what the model was made for, at most 16384]")))]
 pub struct Args {
     #[command(flatten)]
     model: ModelArgs,
@@ -64,9 +68,10 @@ struct Results {
 }
 
 /// Runs the command.
-pub fn run(args: Args) -> Result<()> {
+pub fn run(mut args: Args) -> Result<()> {
     let tasks = tasks(&args)?;
     let model = args.model.open()?;
+    args.model.ctx.get_or_insert(model.config().context_length.min(CONTEXT));
     let tokenizer = args.model.tokenizer(model.gguf())?;
     let mut runner = Runner::new(args.model.session(&model)?, tokenizer);
     let mut reports = Vec::new();
