@@ -3,9 +3,10 @@
 use brooklet::{Model, Session, SessionOptions, Tokenizer};
 use brooklet_kernels::TensorType;
 use brooklet_tools::convert::{self, FileType, Options};
-use brooklet_tools::quality::eval::Expect;
+use brooklet_tools::quality::eval::choice::Choice;
 use brooklet_tools::quality::eval::file;
 use brooklet_tools::quality::eval::run::Runner;
+use brooklet_tools::quality::eval::{Case, Expect, Prompt};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
@@ -63,6 +64,29 @@ fn log_likelihoods_of_choices_equal_transformers() {
     }
     let back = found.split_off(expected.len());
     assert!(found.iter().eq(back.iter().rev()), "{found:?} in order, {back:?} backwards");
+}
+
+/// The next prompt holds the answer to the one before, as a conversation does: what was taken token by token is taken anew.
+#[test]
+fn an_answer_does_not_depend_on_the_prompt_before() {
+    let mut runner = runner();
+    let text = "Turn on the kitchen light at 40 percent, please. ".repeat(14);
+    let question = |question: String| Prompt::Text { description: "".into(), examples: "".into(), question };
+    let first = runner.ids(&question(text.clone())).unwrap();
+    let answer = runner.generate(&first, &[], 150).unwrap();
+    assert!(first.len() % 128 != 0 && answer.ids.len() == 150, "{} ids, {answer:?}", first.len());
+    let second = [&first[..], &answer.ids].concat();
+    let choice = Choice { choices: vec!["the light".into(), "off".into()], right: 0, delimiter: " ".into() };
+    let case = Case {
+        place: "here".into(),
+        kind: "kind".into(),
+        prompt: Prompt::Chat { messages: vec![], tools: None },
+        stop: [].into(),
+        expect: Expect::JsonValid,
+    };
+    let after = runner.log_likelihoods(&case, &choice, &second).unwrap();
+    let alone = self::runner().log_likelihoods(&case, &choice, &second).unwrap();
+    assert_eq!(after, alone);
 }
 
 fn eval(args: &[&str]) -> String {

@@ -23,6 +23,8 @@ pub struct Runner {
     tokenizer: Arc<Tokenizer>,
     template: Result<ChatTemplate>,
     sampler: Sampler,
+    /// Ids of those that the session holds that were a prompt's: what follows was taken one by one.
+    held: usize,
 }
 
 impl Runner {
@@ -40,7 +42,7 @@ impl Runner {
             seed: 0,
         };
         let sampler = Sampler::new(greedy, session.model().config().vocab_size);
-        Runner { session, tokenizer, template, sampler }
+        Runner { session, tokenizer, template, sampler, held: 0 }
     }
 
     /// The ids of a prompt.
@@ -173,7 +175,8 @@ impl Runner {
             );
         }
         let common = self.session.tokens().iter().zip(prompt).take_while(|(a, b)| a == b).count();
-        let kept = common.min(prompt.len().saturating_sub(1)) / KEPT_PART * KEPT_PART;
+        let kept = common.min(self.held).min(prompt.len().saturating_sub(1)) / KEPT_PART * KEPT_PART;
+        self.held = prompt.len();
         self.session.rollback(kept)?;
         Ok(kept)
     }
