@@ -5,7 +5,7 @@ mod save;
 
 pub use batch::{Batch, Take};
 
-use crate::model::{Config, Scratch, Segment, State, Workers};
+use crate::model::{Config, Observer, Scratch, Segment, State, Workers};
 use crate::{Model, Result};
 use brooklet_kernels::{FEW_TOKENS, KvLayout, Team, TensorType};
 use rayon::ThreadPool;
@@ -375,6 +375,12 @@ impl Session {
             scratch: Scratch::new(config, self.context),
             logits: self.logits.clone(),
         })
+    }
+
+    /// From now on shows `observer` what every matrix reads, or nobody with `None`. A fork begins without, and a
+    /// [`Batch`] has none.
+    pub fn observe(&mut self, observer: Option<Observer>) {
+        self.scratch.observe(observer);
     }
 
     /// Writes the state to a file, through a temporary name.

@@ -56,7 +56,12 @@ fn run(
                 let tell = move |p: Progress| {
                     let _ = send.send(p);
                 };
-                work(&Options { file_type, progress: Some(&tell), cancel: Some(cancel) })
+                work(&Options {
+                    file_type,
+                    progress: Some(&tell),
+                    cancel: Some(cancel),
+                    ..Options::default()
+                })
             });
             let mut stopped = Ok(());
             while stopped.is_ok() {

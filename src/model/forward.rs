@@ -9,7 +9,20 @@ use super::weights::{Attention, Matrix, Mixer, Mlp, ShortConv};
 use super::workers::{POOL_TOKENS, Workers};
 use super::{Config, Model};
 use brooklet_kernels::{Activations, Panel, Q8Buffer, Spread, format, tiles};
-use std::sync::{Mutex, MutexGuard, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
+
+/// What some of a model's matrices read in a pass.
+pub struct Inputs<'a> {
+    /// The names in the file of the matrices that read it.
+    pub readers: &'a [&'a str],
+    /// Elements a row: the columns of those matrices.
+    pub width: usize,
+    /// A row a token, one after the other, before they are rounded in any way.
+    pub rows: &'a [f32],
+}
+
+/// Is shown what every matrix reads, within the pass, on one of the session's threads.
+pub type Observer = Arc<dyn Fn(&Inputs<'_>) + Send + Sync>;
 
 /// Working memory for up to `tokens` tokens at once, reused by every layer.
 pub struct Scratch {
@@ -49,6 +62,11 @@ impl Scratch {
             rope: Rope::new(config.rope_dim, config.rope_theta),
             operand: Operand::default(),
         }
+    }
+
+    /// From now on shows every matrix's input to the observer, if there is one.
+    pub fn observe(&mut self, observer: Option<Observer>) {
+        self.operand.observer = observer;
     }
 
     /// Makes room for a context of `context` positions, if there is not already.
@@ -302,6 +320,10 @@ impl Model {
         workers: Workers<'_>,
     ) -> Input<'a> {
         operand.spread.clear();
+        if let Some(observer) = &operand.observer {
+            let names: Vec<&str> = readers.iter().map(|w| w.name(&self.gguf)).collect();
+            observer(&Inputs { readers: &names, width: readers[0].cols, rows: x });
+        }
         if readers.iter().any(|w| w.ty.is_quantized()) {
             let k = readers[0].cols;
             match workers {
@@ -327,7 +349,7 @@ impl Model {
         let tile_rows = workers.tile_rows(w.rows);
         let data = w.data(&self.gguf).chunks(tile_rows * w.row_bytes());
         let mut tiles: Vec<_> = tiles(out, w.rows, tile_rows).into_iter().zip(data).collect();
-        let Operand { q8, spread, panels } = &mut *x.operand;
+        let Operand { q8, spread, panels, .. } = &mut *x.operand;
         let x = activations(w, x.x, q8);
         if let Workers::Team(_) = workers {
             return workers.each(
@@ -398,6 +420,7 @@ struct Operand {
     spread: Spread,
     /// One a thread of the pool.
     panels: Vec<Mutex<Panel>>,
+    observer: Option<Observer>,
 }
 
 fn add(x: &mut [f32], delta: &[f32]) {

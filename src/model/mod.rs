@@ -15,6 +15,7 @@ mod workers;
 
 pub use config::{ARCHITECTURE, Config, LayerKind};
 pub use error::ModelError;
+pub use forward::{Inputs, Observer};
 pub(crate) use forward::{Scratch, Segment};
 pub(crate) use state::{LayerState, State};
 pub(crate) use workers::Workers;

@@ -24,6 +24,11 @@ impl Matrix {
         gguf.data(&gguf.tensors()[self.index])
     }
 
+    /// The name in the file.
+    pub fn name<'a>(&self, gguf: &'a Gguf) -> &'a str {
+        &gguf.tensors()[self.index].name
+    }
+
     /// Bytes a row.
     pub fn row_bytes(&self) -> usize {
         self.cols / self.ty.block_len() * self.ty.block_bytes()

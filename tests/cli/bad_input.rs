@@ -12,7 +12,17 @@ fn with_model<'a>(command: &[&'a str], model: &'a str) -> Vec<&'a str> {
 #[test]
 fn every_command_has_help_and_an_example() {
     let commands = [
-        "demo", "convert", "quantize", "chat", "run", "inspect", "bench", "tokenize", "template", "logits",
+        "demo",
+        "convert",
+        "quantize",
+        "chat",
+        "run",
+        "inspect",
+        "bench",
+        "tokenize",
+        "template",
+        "logits",
+        "perplexity",
         "synth",
     ];
     let overview = Finished::of(&mut brooklet(["--help"])).stdout;

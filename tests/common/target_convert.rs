@@ -2,7 +2,7 @@
 
 #![allow(dead_code, reason = "each fuzz target uses one")]
 
-use brooklet_tools::convert::{Checkpoint, ConvertError, HfConfig, HfTokenizer};
+use brooklet_tools::convert::{AdapterConfig, Checkpoint, ConvertError, HfConfig, HfTokenizer};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -24,6 +24,20 @@ pub fn config(bytes: &[u8]) -> bool {
         assert!(model.num_heads > 0 && model.head_dim % 2 == 0 && model.conv_kernel >= 2);
         assert!((1..=4096).contains(&model.layers.len()));
         assert!(model.rope_theta.is_finite() && model.norm_eps > 0.0);
+    }))
+}
+
+/// Reads `bytes` as adapter_config.json and asks it of some modules. True if all that was accepted.
+pub fn adapter_config(bytes: &[u8]) -> bool {
+    let Ok(value) = serde_json::from_slice(bytes) else { return false };
+    accepted(AdapterConfig::from_json(Path::new("adapter_config.json"), &value).and_then(|config| {
+        for module in ["lm_head", "model.layers.0.feed_forward.w1", "model.layers.17.self_attn.out_proj"] {
+            config.targets(module, module != "lm_head")?;
+            config.saves(module);
+            let (rank, scale) = config.rank_and_scale(module)?;
+            assert!((1..=4096).contains(&rank) && scale.is_finite());
+        }
+        Ok(())
     }))
 }
 

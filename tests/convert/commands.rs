@@ -11,13 +11,13 @@ fn brooklet(dir: &Path) -> Command {
     command
 }
 
-struct Output {
-    code: i32,
-    stdout: String,
-    stderr: String,
+pub struct Output {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
 }
 
-fn run(dir: &Path, args: &[&str]) -> Output {
+pub fn run(dir: &Path, args: &[&str]) -> Output {
     let output = brooklet(dir).args(args).output().expect("it runs");
     let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
     Output {
@@ -27,7 +27,7 @@ fn run(dir: &Path, args: &[&str]) -> Output {
     }
 }
 
-fn files(dir: &Path) -> Vec<String> {
+pub fn files(dir: &Path) -> Vec<String> {
     let mut names: Vec<String> = fs::read_dir(dir)
         .expect("it reads")
         .map(|e| e.expect("an entry").file_name().to_string_lossy().into_owned())
@@ -53,6 +53,32 @@ fn convert_names_the_file_and_prints_its_path() {
     let out = run(&dir.path().join("LFM2-tiny"), &["convert", ".", "-o", "../x.gguf", "-T", "F16"]);
     assert_eq!((out.code, out.stdout.as_str()), (0, "../x.gguf\n"), "{}", out.stderr);
     assert_eq!(files(dir.path()), ["LFM2-tiny", "LFM2-tiny-Q4_0.gguf", "out", "x.gguf"]);
+}
+
+#[test]
+fn convert_merges_adapters_and_inspect_names_them() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures");
+    let fixture = |name: &str| fixtures.join(name).to_str().expect("UTF-8").to_string();
+    let (model, linear, dora) = (fixture("golden/odd"), fixture("lora/linear"), fixture("lora/dora"));
+    // The file's name is the model's and the adapters', so that it does not replace the plain one.
+    let out = run(dir.path(), &["convert", &model, "--lora", &linear, "--lora", &dora, "--type", "f16"]);
+    assert_eq!((out.code, out.stdout.as_str()), (0, "odd-linear-dora-F16.gguf\n"), "{}", out.stderr);
+    let out = run(dir.path(), &["inspect", "odd-linear-dora-F16.gguf"]);
+    assert!(out.stdout.contains("LoRA            linear, dora, merged"), "{}", out.stdout);
+    assert!(out.stdout.contains("brooklet.lora.1.name = \"dora\""), "{}", out.stdout);
+
+    let scaled = ["convert", &model, "--lora", &linear, "--lora-scale", "-0.5", "-o", "x.gguf"];
+    assert_eq!(run(dir.path(), &scaled).code, 0);
+    for (args, code, expected) in [
+        (&["convert", &model, "--lora", &linear, "--lora-scale", "nan"][..], 2, "expected a number"),
+        (&["convert", &model, "--lora-scale", "2"], 2, "--lora"),
+        (&["convert", &model, "--lora", &model], 1, "without adapter_config.json"),
+    ] {
+        let out = run(dir.path(), args);
+        assert!(out.code == code && out.stderr.contains(expected), "{args:?}: {}", out.stderr);
+    }
+    assert_eq!(files(dir.path()), ["odd-linear-dora-F16.gguf", "x.gguf"]);
 }
 
 #[test]

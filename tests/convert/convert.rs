@@ -3,7 +3,13 @@
 mod checkpoint;
 mod checkpoints;
 mod commands;
+mod grid;
 mod hostile;
+mod lora;
+mod lora_hostile;
+#[path = "../common/mutate.rs"]
+mod mutate;
 mod quantized;
+mod receipt;
 mod tokenizers;
 mod types;

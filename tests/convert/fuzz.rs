@@ -57,6 +57,19 @@ fn mutated_checkpoints_are_refused_or_sound() {
     drive("config", &json(&[&small.config, &liquid.config, &newer.config]), &words, |bytes| {
         target::config(bytes)
     });
+    let adapter = json!({
+        "peft_type": "LORA", "r": 8, "lora_alpha": 16.5, "bias": "none", "use_rslora": true, "use_dora": false,
+        "target_modules": ["q_proj", "w1", "out_proj"], "exclude_modules": null, "modules_to_save": ["lm_head"],
+        "layers_to_transform": [0, 17], "layers_pattern": "layers", "init_lora_weights": "gaussian",
+        "rank_pattern": {"^model\\.layers\\.\\d+\\.feed_forward\\.w[13]": 4, "q_proj": 2},
+        "alpha_pattern": {"(q|k|v)_proj": 3}, "some_config": null, "lora_dropout": 0.05,
+    });
+    let by_pattern = json!({
+        "peft_type": "LORA", "target_modules": "model\\.layers\\.(0|17)\\..*(w[123]|(?:in|out)_proj)",
+        "exclude_modules": ".*(?<!self_attn)\\.out_proj", "lora_alpha": -1,
+    });
+    // A regular expression is capped in what it compiles to, and there are few.
+    drive("adapter", &json(&[&adapter, &by_pattern]), &words, target::adapter_config);
     // Parsing makes a value of each token, and the vocabulary is capped by the embedding.
     drive("tokenizer", &json(&[&small.tokenizer]), &words, |bytes| target::tokenizer(dir.path(), bytes));
 

@@ -1,5 +1,7 @@
 //! `brooklet demo` as a newcomer runs it: the calls that the shipped model makes, and what the house says to them.
 
+mod eval;
+
 use assert_cmd::Command;
 
 fn demo(args: &[&str], input: &str) -> String {

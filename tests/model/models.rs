@@ -8,6 +8,7 @@ use std::sync::{Arc, LazyLock, Mutex};
 use tempfile::TempDir;
 
 /// Every golden shape: see fixtures/golden/make.py.
+#[allow(dead_code, reason = "not every binary of tests goes through the shapes")]
 pub const SHAPES: [&str; 4] = ["official", "layers", "odd", "wide"];
 
 /// The kernel sets to test: the one that `BROOKLET_ISA` names, or all.

@@ -121,6 +121,12 @@ pub fn read_messages(path: &Path) -> Result<Vec<Message>> {
 pub fn parse_messages(text: &str) -> Result<Vec<Message>> {
     let messages: Vec<Message> =
         serde_json::from_str(text).context(r#"expected a JSON array of {"role": …, "content": …}"#)?;
+    check_roles(&messages)?;
+    Ok(messages)
+}
+
+/// Whether every turn is of a role that there is.
+pub fn check_roles(messages: &[Message]) -> Result<()> {
     const ROLES: [&str; 4] = ["system", "user", "assistant", "tool"];
     for (i, message) in messages.iter().enumerate() {
         ensure!(
@@ -131,7 +137,7 @@ pub fn parse_messages(text: &str) -> Result<Vec<Message>> {
             ROLES.join(", ")
         );
     }
-    Ok(messages)
+    Ok(())
 }
 
 /// Writes a conversation's turns as [`read_messages`] takes them; the file changes only as a whole.
@@ -155,7 +161,8 @@ pub fn parse_tools(text: &str) -> Result<serde_json::Value> {
     Ok(tools)
 }
 
-fn read_text(path: &Path) -> Result<String> {
+/// A file of text.
+pub(crate) fn read_text(path: &Path) -> Result<String> {
     let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     String::from_utf8(bytes).with_context(|| format!("{} is not UTF-8 text", path.display()))
 }
@@ -167,7 +174,8 @@ pub fn read_stdin() -> Result<String> {
     String::from_utf8(bytes).context("standard input is not UTF-8 text")
 }
 
-fn without_last_newline(mut text: String) -> String {
+/// Less one newline at its end.
+pub(crate) fn without_last_newline(mut text: String) -> String {
     if text.ends_with('\n') {
         text.pop();
         if text.ends_with('\r') {

@@ -1,5 +1,5 @@
 //! The parts of the command line: one file a subcommand in [`commands`], what they share beside it,
-//! and [`convert`], which turns Hugging Face checkpoints into GGUF files.
+//! [`convert`], which turns Hugging Face checkpoints into GGUF files, and [`quality`], which measures models.
 
 pub mod answer;
 pub mod commands;
@@ -10,6 +10,7 @@ pub mod hint;
 pub mod house;
 pub mod hub;
 pub mod model_args;
+pub mod quality;
 pub mod state;
 pub mod system;
 pub mod terminal;

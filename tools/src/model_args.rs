@@ -119,20 +119,24 @@ impl ModelArgs {
         Ok(model)
     }
 
-    /// An empty session.
-    ///
-    /// # Errors
-    /// The context asked for is larger than the one the model was made for.
-    pub fn session(&self, model: &Arc<Model>) -> Result<Session> {
+    /// How the options set up sessions.
+    pub fn session_options(&self) -> SessionOptions {
         let stored = if self.threads.is_none() { stored() } else { None };
-        let options = SessionOptions {
+        SessionOptions {
             context: self.ctx,
             kv_type: self.memory.kv_type(),
             threads: self.threads.or(stored.map(|t| t.prefill)),
             decode_threads: stored.map(|t| t.decode),
             low_memory: self.memory.low_memory,
-        };
-        Ok(Session::new(model.clone(), options)?)
+        }
+    }
+
+    /// An empty session.
+    ///
+    /// # Errors
+    /// The context asked for is larger than the one the model was made for.
+    pub fn session(&self, model: &Arc<Model>) -> Result<Session> {
+        Ok(Session::new(model.clone(), self.session_options())?)
     }
 
     /// The model's tokenizer.

@@ -5,8 +5,8 @@
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock};
 
 /// A progress bar in bytes on stderr, or an invisible one where stderr is not a terminal.
 pub fn byte_bar(total: u64, message: &str) -> ProgressBar {
@@ -27,13 +27,16 @@ fn bar(total: u64, message: &str, template: &str) -> ProgressBar {
         .with_message(message.to_string())
 }
 
-/// Turns true at the first Ctrl-C, for work that has files to remove. Call it once a process.
+/// Turns true at the first Ctrl-C, for work that has files to remove.
 pub fn interrupted() -> Arc<AtomicBool> {
-    let flag = Arc::new(AtomicBool::new(false));
-    let seen = flag.clone();
-    // Without a handler Ctrl-C still ends the program; what it leaves is a temporary file.
-    let _ = ctrlc::set_handler(move || seen.store(true, Ordering::Relaxed));
-    flag
+    static FLAG: LazyLock<Arc<AtomicBool>> = LazyLock::new(|| {
+        let flag = Arc::new(AtomicBool::new(false));
+        let seen = flag.clone();
+        // Without a handler Ctrl-C still ends the program; what it leaves is a temporary file.
+        let _ = ctrlc::set_handler(move || seen.store(true, Ordering::Relaxed));
+        flag
+    });
+    FLAG.clone()
 }
 
 /// Prints a line of the answer on stdout. A reader that has gone away is no error.

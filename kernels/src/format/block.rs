@@ -2,7 +2,8 @@
 //! integers and scales that each type's [`Block`] lays open.
 
 use super::float::f16_to_f32;
-use super::{Format, VecDot};
+use super::search::tame_weights;
+use super::{Format, Quantizer, VecDot};
 use crate::q8::{Q8_BLOCK, Q8_SUM, Q8Row};
 
 /// Most groups that a block has: 256 elements in sixteens.
@@ -21,6 +22,15 @@ pub(crate) trait Block<const LEN: usize, const BYTES: usize> {
 
     /// Quantizes a block. Values that are not finite must not panic.
     fn encode(x: &[f32; LEN], block: &mut [u8; BYTES]);
+
+    /// As [`Block::encode`], for the least sum of squared errors times weights, which are positive and 1 on average.
+    fn encode_weighted(x: &[f32; LEN], w: &[f32; LEN], block: &mut [u8; BYTES]);
+
+    /// The integer of an element that is nearest to `v`.
+    fn nearest(v: f32) -> i8;
+
+    /// Replaces the integers, which are such as [`Block::unpack`] gives. Scales and minima stay.
+    fn put_q(q: &[i8; LEN], block: &mut [u8; BYTES]);
 }
 
 /// A block laid open: `LEN` integers and the scale and minimum of each group.
@@ -46,6 +56,12 @@ pub(super) const fn format<B: Block<LEN, BYTES>, const LEN: usize, const BYTES: 
         block_bytes: BYTES,
         decode: decode::<B, LEN, BYTES>,
         encode: encode::<B, LEN, BYTES>,
+        quantizer: Some(Quantizer {
+            encode_weighted: encode_weighted::<B, LEN, BYTES>,
+            grid: grid::<B, LEN, BYTES>,
+            nearest: B::nearest,
+            put_integers: put_integers::<B, LEN, BYTES>,
+        }),
         vec_dot: VecDot::Q8(vec_dot::<B, LEN, BYTES>),
     }
 }
@@ -85,6 +101,41 @@ fn encode_avx2<B: Block<LEN, BYTES>, const LEN: usize, const BYTES: usize>(x: &[
 fn encode_blocks<B: Block<LEN, BYTES>, const LEN: usize, const BYTES: usize>(x: &[f32], out: &mut [u8]) {
     for (x, block) in x.as_chunks::<LEN>().0.iter().zip(out.as_chunks_mut::<BYTES>().0) {
         B::encode(x, block);
+    }
+}
+
+fn encode_weighted<B: Block<LEN, BYTES>, const LEN: usize, const BYTES: usize>(
+    x: &[f32],
+    w: &[f32],
+    out: &mut [u8],
+) {
+    let blocks = x.as_chunks::<LEN>().0.iter().zip(w.as_chunks::<LEN>().0);
+    for ((x, w), block) in blocks.zip(out.as_chunks_mut::<BYTES>().0) {
+        B::encode_weighted(x, &tame_weights(w), block);
+    }
+}
+
+fn grid<B: Block<LEN, BYTES>, const LEN: usize, const BYTES: usize>(
+    data: &[u8],
+    scale: &mut [f32],
+    min: &mut [f32],
+) {
+    let mut u = Unpacked::new();
+    let out = scale.as_chunks_mut::<LEN>().0.iter_mut().zip(min.as_chunks_mut::<LEN>().0);
+    for (block, (scale, min)) in data.as_chunks::<BYTES>().0.iter().zip(out) {
+        B::unpack(block, &mut u);
+        for (g, (scale, min)) in
+            scale.chunks_exact_mut(B::GROUP).zip(min.chunks_exact_mut(B::GROUP)).enumerate()
+        {
+            scale.fill(u.scale[g]);
+            min.fill(if B::HAS_MIN { u.min[g] } else { 0.0 });
+        }
+    }
+}
+
+fn put_integers<B: Block<LEN, BYTES>, const LEN: usize, const BYTES: usize>(q: &[i8], data: &mut [u8]) {
+    for (q, block) in q.as_chunks::<LEN>().0.iter().zip(data.as_chunks_mut::<BYTES>().0) {
+        B::put_q(q, block);
     }
 }
 

@@ -34,7 +34,8 @@ const fn format<const BYTES: usize>(
     encode: fn(&[f32], &mut [u8]),
     vec_dot: fn(&[u8], &[f32]) -> f32,
 ) -> Format {
-    Format { name, block_len: 1, block_bytes: BYTES, decode, encode, vec_dot: VecDot::Float(vec_dot) }
+    let vec_dot = VecDot::Float(vec_dot);
+    Format { name, block_len: 1, block_bytes: BYTES, decode, encode, quantizer: None, vec_dot }
 }
 
 /// One little-endian F16. Without a branch, so that loops over it vectorize.

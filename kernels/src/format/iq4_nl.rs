@@ -4,7 +4,8 @@
 
 use super::Format;
 use super::block::{Block, Unpacked, format, get_f16, put_f16};
-use super::search::{Products, SMALLEST, TRIALS, invert, largest, tame};
+use super::q4_0::pack_nibbles;
+use super::search::{FITS, Products, SMALLEST, STRETCHES, TRIALS, invert, largest, tame};
 
 pub(super) static FORMAT: Format = format::<IQ4_NL, 32, 18>("IQ4_NL");
 
@@ -29,13 +30,39 @@ impl Block<32, 18> for IQ4_NL {
 
     fn encode(x: &[f32; 32], block: &mut [u8; 18]) {
         let x = tame(x);
-        let d = best_scale(&x);
-        put_f16(block, 0, d);
-        let id = invert(get_f16(block, 0));
-        let q = x.map(|v| code(v * id));
-        for (i, b) in block[2..].iter_mut().enumerate() {
-            *b = q[i] | q[i + 16] << 4;
+        let max = largest(&x);
+        if max.abs() < SMALLEST {
+            return put(0.0, &x, block);
         }
+        let sums = products::<false>(&x, &[1.0; 32], &ENDS.map(|end| end / max));
+        put(products::<false>(&x, &[1.0; 32], &sums.inverse_scales()).best_scale(), &x, block);
+    }
+
+    fn encode_weighted(x: &[f32; 32], w: &[f32; 32], block: &mut [u8; 18]) {
+        let x = tame(x);
+        let max = largest(&x);
+        let mut best = (0.0, 0.0);
+        if max.abs() >= SMALLEST {
+            for stretch in STRETCHES {
+                let mut fit = products::<true>(&x, w, &ENDS.map(|end| end * stretch / max));
+                for _ in 1..FITS {
+                    fit = products::<true>(&x, w, &fit.inverse_scales());
+                }
+                let found = fit.best();
+                if found.0 > best.0 {
+                    best = found;
+                }
+            }
+        }
+        put(best.1, &x, block);
+    }
+
+    fn nearest(v: f32) -> i8 {
+        LEVELS[usize::from(code(v))]
+    }
+
+    fn put_q(q: &[i8; 32], block: &mut [u8; 18]) {
+        pack_nibbles(&q.map(|q| code(q.into())), &mut block[2..]);
     }
 }
 
@@ -45,24 +72,22 @@ const ENDS: [f32; TRIALS] = [
     123.0, 129.0,
 ];
 
-/// The scale of least squared error.
-fn best_scale(x: &[f32; 32]) -> f32 {
-    let max = largest(x);
-    if max.abs() < SMALLEST {
-        return 0.0;
-    }
-    let sums = products(x, &ENDS.map(|end| end / max));
-    products(x, &sums.inverse_scales()).best_scale()
+/// Stores the scale and the levels nearest with it.
+fn put(d: f32, x: &[f32; 32], block: &mut [u8; 18]) {
+    put_f16(block, 0, d);
+    let id = invert(get_f16(block, 0));
+    pack_nibbles(&x.map(|v| code(v * id)), &mut block[2..]);
 }
 
 /// The sums for levels from the reciprocals of trial scales.
-fn products(x: &[f32; 32], id: &[f32; TRIALS]) -> Products<TRIALS> {
+fn products<const WEIGHTED: bool>(x: &[f32; 32], w: &[f32; 32], id: &[f32; TRIALS]) -> Products<TRIALS> {
     let mut sums = Products { xq: [0.0; TRIALS], qq: [0.0; TRIALS] };
-    for &v in x {
+    for (v, w) in x.iter().zip(w) {
         for i in 0..TRIALS {
             let q = f32::from(LEVELS[usize::from(code(v * id[i]))]);
-            sums.xq[i] += v * q;
-            sums.qq[i] += q * q;
+            let wq = if WEIGHTED { w * q } else { q };
+            sums.xq[i] += v * wq;
+            sums.qq[i] += q * wq;
         }
     }
     sums

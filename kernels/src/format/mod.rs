@@ -8,6 +8,7 @@ pub(crate) mod iq4_nl;
 pub(crate) mod q2_k;
 pub(crate) mod q3_k;
 pub(crate) mod q4_0;
+mod q4_0_grid;
 pub(crate) mod q4_1;
 pub(crate) mod q4_k;
 pub(crate) mod q5_0;
@@ -110,8 +111,26 @@ struct Format {
     block_bytes: usize,
     decode: fn(&[u8], &mut [f32]),
     encode: fn(&[f32], &mut [u8]),
+    /// Of a quantized type.
+    quantizer: Option<Quantizer>,
     /// The scalar dot product.
     vec_dot: VecDot,
+}
+
+/// What a quantized type has besides.
+struct Quantizer {
+    encode_weighted: fn(&[f32], &[f32], &mut [u8]),
+    grid: fn(&[u8], &mut [f32], &mut [f32]),
+    nearest: fn(f32) -> i8,
+    put_integers: fn(&[i8], &mut [u8]),
+}
+
+/// That of `ty`.
+///
+/// # Panics
+/// If the type is not quantized.
+fn quantizer(ty: TensorType) -> &'static Quantizer {
+    ty.format().quantizer.as_ref().unwrap_or_else(|| panic!("{ty} has no scales"))
 }
 
 /// The scalar dot product of `ty`, the specification of every other.
@@ -136,8 +155,8 @@ pub fn decode(ty: TensorType, data: &[u8], out: &mut [f32]) {
 
 /// Encodes `x` as type `ty` into `out`.
 ///
-/// Q4_0, Q4_1, Q5_0, Q5_1 and Q8_0 come out byte for byte as from ggml's reference quantizer, F16 and BF16
-/// rounded to nearest even. The other types search for scales of small squared error. A block with a value
+/// Q4_0, Q4_1, Q5_0, Q5_1 and Q8_0 come out byte for byte as from ggml's reference quantizer (of Q4_0, blocks that
+/// are on its grid already come back instead), F16 and BF16 rounded to nearest even. The other types search for scales of small squared error. A block with a value
 /// that is not finite decodes to something arbitrary.
 ///
 /// # Panics
@@ -145,4 +164,47 @@ pub fn decode(ty: TensorType, data: &[u8], out: &mut [f32]) {
 pub fn encode(ty: TensorType, x: &[f32], out: &mut [u8]) {
     assert_eq!(ty.bytes_for(x.len()), Some(out.len()), "bytes of {} elements of {ty}", x.len());
     (ty.format().encode)(x, out);
+}
+
+/// As [`encode`], for a least sum of squared errors times `weights`, one an element. Only the ratios of a block's weights
+/// count; what is negative or not finite counts as 0, and an element without weight still counts a little. Takes six
+/// times as long and more. Q8_0 and the floats come out as from [`encode`].
+///
+/// # Panics
+/// If `out` is not exactly the bytes of `x.len()` elements, or there are not as many weights.
+pub fn encode_weighted(ty: TensorType, x: &[f32], weights: &[f32], out: &mut [u8]) {
+    assert_eq!(ty.bytes_for(x.len()), Some(out.len()), "bytes of {} elements of {ty}", x.len());
+    assert_eq!(weights.len(), x.len(), "weights of {} elements", x.len());
+    match &ty.format().quantizer {
+        Some(quantizer) => (quantizer.encode_weighted)(x, weights, out),
+        None => (ty.format().encode)(x, out),
+    }
+}
+
+/// The values that elements of a quantized type may take, its scales being as in `data`: `scale · q − min` with the
+/// integers `q` of [`nearest`], a scale and a minimum an element.
+///
+/// # Panics
+/// If `data` is not exactly the bytes of `scale.len()` elements of a quantized type, or there are not as many minima.
+pub fn grid(ty: TensorType, data: &[u8], scale: &mut [f32], min: &mut [f32]) {
+    assert_eq!(ty.bytes_for(scale.len()), Some(data.len()), "bytes of {} elements of {ty}", scale.len());
+    assert_eq!(min.len(), scale.len(), "minima of {} elements", scale.len());
+    (quantizer(ty).grid)(data, scale, min);
+}
+
+/// The integer that an element of a quantized type may have which is nearest to `v`; 0 or the nearest to 0 for NaN.
+///
+/// # Panics
+/// If the type is not quantized.
+pub fn nearest(ty: TensorType, v: f32) -> i8 {
+    (quantizer(ty).nearest)(v)
+}
+
+/// Replaces the integers in `data` by `q`, such as [`nearest`] gives; scales and minima stay.
+///
+/// # Panics
+/// If `data` is not exactly the bytes of `q.len()` elements of a quantized type.
+pub fn put_integers(ty: TensorType, q: &[i8], data: &mut [u8]) {
+    assert_eq!(ty.bytes_for(q.len()), Some(data.len()), "bytes of {} elements of {ty}", q.len());
+    (quantizer(ty).put_integers)(q, data);
 }

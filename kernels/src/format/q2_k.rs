@@ -5,11 +5,11 @@
 
 use super::Format;
 use super::block::{Block, Unpacked, format, get_f16, put_f16};
-use super::search::{Affine, steps, tame};
+use super::search::{Affine, AffineFit, NO_WEIGHTS, nearest, steps, tame};
 
 pub(super) static FORMAT: Format = format::<Q2_K, 256, 84>("Q2_K");
 
-const SEARCH: Affine = Affine { q: 3.0, scale: 15.0, trials: steps(2.2, 0.13) };
+const SEARCH: Affine = Affine { q: 3.0, scale: 15.0, min: 0.0, trials: steps(2.2, 0.13) };
 
 #[allow(non_camel_case_types)]
 pub(crate) struct Q2_K;
@@ -28,14 +28,30 @@ impl Block<256, 84> for Q2_K {
     }
 
     fn encode(x: &[f32; 256], block: &mut [u8; 84]) {
-        let fit = SEARCH.fit::<16, 16>(&tame(x));
-        for ((b, s), m) in block.iter_mut().zip(fit.scales).zip(fit.mins) {
-            *b = s | m << 4;
-        }
-        pack_2bit(&fit.q, &mut block[16..80]);
-        put_f16(block, 80, fit.d);
-        put_f16(block, 82, fit.dmin);
+        put(&SEARCH.fit::<16, 16, false>(&tame(x), &NO_WEIGHTS), block);
     }
+
+    fn encode_weighted(x: &[f32; 256], w: &[f32; 256], block: &mut [u8; 84]) {
+        put(&SEARCH.fit::<16, 16, true>(&tame(x), w), block);
+    }
+
+    fn nearest(v: f32) -> i8 {
+        nearest(v, 0.0, 3.0) as i8
+    }
+
+    fn put_q(q: &[i8; 256], block: &mut [u8; 84]) {
+        pack_2bit(&q.map(|q| q as u8), &mut block[16..80]);
+    }
+}
+
+/// Stores a block.
+fn put(fit: &AffineFit<16>, block: &mut [u8; 84]) {
+    for ((b, s), m) in block.iter_mut().zip(fit.scales).zip(fit.mins) {
+        *b = s | m << 4;
+    }
+    put_f16(block, 80, fit.d);
+    put_f16(block, 82, fit.dmin);
+    Q2_K::put_q(&fit.q, block);
 }
 
 /// 2-bit integers, 32 bytes a half block.

@@ -7,7 +7,7 @@
 use super::Format;
 use super::block::{Block, Unpacked, format, get_f16, put_f16};
 use super::q2_k::{pack_2bit, unpack_2bit};
-use super::search::{Symmetric, steps, tame};
+use super::search::{NO_WEIGHTS, Symmetric, SymmetricFit, nearest, steps, tame};
 
 pub(super) static FORMAT: Format = format::<Q3_K, 256, 110>("Q3_K");
 
@@ -34,15 +34,31 @@ impl Block<256, 110> for Q3_K {
     }
 
     fn encode(x: &[f32; 256], block: &mut [u8; 110]) {
-        let fit = SEARCH.fit::<16, 16>(&tame(x));
-        let q = fit.q.map(|q| (q + 4) as u8);
+        put(&SEARCH.fit::<16, 16, false>(&tame(x), &NO_WEIGHTS), block);
+    }
+
+    fn encode_weighted(x: &[f32; 256], w: &[f32; 256], block: &mut [u8; 110]) {
+        put(&SEARCH.fit::<16, 16, true>(&tame(x), w), block);
+    }
+
+    fn nearest(v: f32) -> i8 {
+        nearest(v, -4.0, 3.0) as i8
+    }
+
+    fn put_q(q: &[i8; 256], block: &mut [u8; 110]) {
+        let q = q.map(|q| (q + 4) as u8);
         for (i, high) in block[..32].iter_mut().enumerate() {
             *high = (0..8).fold(0, |bits, j| bits | q[32 * j + i] >> 2 << j);
         }
         pack_2bit(&q.map(|q| q & 3), &mut block[32..96]);
-        block[96..108].copy_from_slice(&pack_scales(fit.scales));
-        put_f16(block, 108, fit.d);
     }
+}
+
+/// Stores a block.
+fn put(fit: &SymmetricFit<16>, block: &mut [u8; 110]) {
+    block[96..108].copy_from_slice(&pack_scales(fit.scales));
+    put_f16(block, 108, fit.d);
+    Q3_K::put_q(&fit.q, block);
 }
 
 /// The group scales, −32..=31, of their 12 bytes.

@@ -4,9 +4,12 @@
 
 use super::Format;
 use super::block::{Block, Unpacked, format, get_f16, put_f16};
-use super::search::range;
+use super::q4_0::pack_nibbles;
+use super::search::{Affine, invert, nearest, range, steps, tame};
 
 pub(super) static FORMAT: Format = format::<Q4_1, 32, 20>("Q4_1");
+
+const SEARCH: Affine = Affine { q: 15.0, scale: 1.0, min: f32::NEG_INFINITY, trials: steps(13.8, 0.14) };
 
 #[allow(non_camel_case_types)]
 pub(crate) struct Q4_1;
@@ -37,4 +40,31 @@ impl Block<32, 20> for Q4_1 {
             *b = q(x[i]) | q(x[i + 16]) << 4;
         }
     }
+
+    fn encode_weighted(x: &[f32; 32], w: &[f32; 32], block: &mut [u8; 20]) {
+        put_affine::<Self, 20>(&SEARCH, x, w, block);
+    }
+
+    fn nearest(v: f32) -> i8 {
+        nearest(v, 0.0, 15.0) as i8
+    }
+
+    fn put_q(q: &[i8; 32], block: &mut [u8; 20]) {
+        pack_nibbles(&q.map(|q| q as u8), &mut block[4..]);
+    }
+}
+
+/// Stores the best scale and minimum and, nearest with them, the integers of a block that begins with these two.
+pub(super) fn put_affine<B: Block<32, BYTES>, const BYTES: usize>(
+    search: &Affine,
+    x: &[f32; 32],
+    w: &[f32; 32],
+    block: &mut [u8; BYTES],
+) {
+    let x = tame(x);
+    let (d, min) = search.free::<32, true>(&x, w);
+    put_f16(block, 0, d);
+    put_f16(block, 2, -min);
+    let (id, m) = (invert(get_f16(block, 0)), get_f16(block, 2));
+    B::put_q(&x.map(|v| B::nearest((v - m) * id)), block);
 }

@@ -5,11 +5,11 @@
 
 use super::Format;
 use super::block::{Block, Unpacked, format, get_f16, put_f16};
-use super::search::{Affine, AffineFit, steps, tame};
+use super::search::{Affine, AffineFit, NO_WEIGHTS, nearest, steps, tame};
 
 pub(super) static FORMAT: Format = format::<Q4_K, 256, 144>("Q4_K");
 
-const SEARCH: Affine = Affine { q: 15.0, scale: 63.0, trials: steps(13.8, 0.14) };
+const SEARCH: Affine = Affine { q: 15.0, scale: 63.0, min: 0.0, trials: steps(13.8, 0.14) };
 
 #[allow(non_camel_case_types)]
 pub(crate) struct Q4_K;
@@ -24,10 +24,26 @@ impl Block<256, 144> for Q4_K {
     }
 
     fn encode(x: &[f32; 256], block: &mut [u8; 144]) {
-        let fit = SEARCH.fit::<8, 32>(&tame(x));
-        pack_affine(&fit, block);
-        pack_4bit(&fit.q, &mut block[16..]);
+        put(&SEARCH.fit::<8, 32, false>(&tame(x), &NO_WEIGHTS), block);
     }
+
+    fn encode_weighted(x: &[f32; 256], w: &[f32; 256], block: &mut [u8; 144]) {
+        put(&SEARCH.fit::<8, 32, true>(&tame(x), w), block);
+    }
+
+    fn nearest(v: f32) -> i8 {
+        nearest(v, 0.0, 15.0) as i8
+    }
+
+    fn put_q(q: &[i8; 256], block: &mut [u8; 144]) {
+        pack_4bit(&q.map(|q| q as u8), &mut block[16..]);
+    }
+}
+
+/// Stores a block.
+fn put(fit: &AffineFit<8>, block: &mut [u8; 144]) {
+    pack_affine(fit, block);
+    Q4_K::put_q(&fit.q, block);
 }
 
 /// The scales and minima of a block that starts as Q4_K's and Q5_K's do.

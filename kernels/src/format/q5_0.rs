@@ -5,9 +5,12 @@
 
 use super::Format;
 use super::block::{Block, Unpacked, format, get_f16, put_f16};
-use super::search::largest;
+use super::q4_0::put_symmetric;
+use super::search::{Symmetric, largest, nearest, steps};
 
 pub(super) static FORMAT: Format = format::<Q5_0, 32, 22>("Q5_0");
+
+const SEARCH: Symmetric = Symmetric { q: (-16.0, 15.0), scale: (1.0, 1.0), trials: steps(-17.0, 0.13) };
 
 #[allow(non_camel_case_types)]
 pub(crate) struct Q5_0;
@@ -31,6 +34,18 @@ impl Block<32, 22> for Q5_0 {
         let id = if d == 0.0 { 0.0 } else { 1.0 / d };
         put_f16(block, 0, d);
         pack_5bit(x.map(|v| ((v * id + 16.5) as u8).min(31)), &mut block[2..]);
+    }
+
+    fn encode_weighted(x: &[f32; 32], w: &[f32; 32], block: &mut [u8; 22]) {
+        put_symmetric::<Self, 22>(&SEARCH, x, w, block);
+    }
+
+    fn nearest(v: f32) -> i8 {
+        nearest(v, -16.0, 15.0) as i8
+    }
+
+    fn put_q(q: &[i8; 32], block: &mut [u8; 22]) {
+        pack_5bit(q.map(|q| (q + 16) as u8), &mut block[2..]);
     }
 }
 

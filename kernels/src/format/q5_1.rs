@@ -4,10 +4,13 @@
 
 use super::Format;
 use super::block::{Block, Unpacked, format, get_f16, put_f16};
+use super::q4_1::put_affine;
 use super::q5_0::{pack_5bit, unpack_5bit};
-use super::search::range;
+use super::search::{Affine, nearest, range, steps};
 
 pub(super) static FORMAT: Format = format::<Q5_1, 32, 24>("Q5_1");
+
+const SEARCH: Affine = Affine { q: 31.0, scale: 1.0, min: f32::NEG_INFINITY, trials: steps(29.6, 0.15) };
 
 #[allow(non_camel_case_types)]
 pub(crate) struct Q5_1;
@@ -31,5 +34,17 @@ impl Block<32, 24> for Q5_1 {
         put_f16(block, 0, d);
         put_f16(block, 2, min);
         pack_5bit(x.map(|v| (((v - min) * id + 0.5) as u8).min(31)), &mut block[4..]);
+    }
+
+    fn encode_weighted(x: &[f32; 32], w: &[f32; 32], block: &mut [u8; 24]) {
+        put_affine::<Self, 24>(&SEARCH, x, w, block);
+    }
+
+    fn nearest(v: f32) -> i8 {
+        nearest(v, 0.0, 31.0) as i8
+    }
+
+    fn put_q(q: &[i8; 32], block: &mut [u8; 24]) {
+        pack_5bit(q.map(|q| q as u8), &mut block[4..]);
     }
 }

@@ -6,11 +6,11 @@
 use super::Format;
 use super::block::{Block, Unpacked, format};
 use super::q4_k::{pack_4bit, pack_affine, unpack_4bit, unpack_affine};
-use super::search::{Affine, steps, tame};
+use super::search::{Affine, AffineFit, NO_WEIGHTS, nearest, steps, tame};
 
 pub(super) static FORMAT: Format = format::<Q5_K, 256, 176>("Q5_K");
 
-const SEARCH: Affine = Affine { q: 31.0, scale: 63.0, trials: steps(29.6, 0.15) };
+const SEARCH: Affine = Affine { q: 31.0, scale: 63.0, min: 0.0, trials: steps(29.6, 0.15) };
 
 #[allow(non_camel_case_types)]
 pub(crate) struct Q5_K;
@@ -30,11 +30,28 @@ impl Block<256, 176> for Q5_K {
     }
 
     fn encode(x: &[f32; 256], block: &mut [u8; 176]) {
-        let fit = SEARCH.fit::<8, 32>(&tame(x));
-        pack_affine(&fit, block);
-        for (i, high) in block[16..48].iter_mut().enumerate() {
-            *high = (0..8).fold(0, |bits, j| bits | fit.q[32 * j + i] >> 4 << j);
-        }
-        pack_4bit(&fit.q, &mut block[48..]);
+        put(&SEARCH.fit::<8, 32, false>(&tame(x), &NO_WEIGHTS), block);
     }
+
+    fn encode_weighted(x: &[f32; 256], w: &[f32; 256], block: &mut [u8; 176]) {
+        put(&SEARCH.fit::<8, 32, true>(&tame(x), w), block);
+    }
+
+    fn nearest(v: f32) -> i8 {
+        nearest(v, 0.0, 31.0) as i8
+    }
+
+    fn put_q(q: &[i8; 256], block: &mut [u8; 176]) {
+        let q = q.map(|q| q as u8);
+        for (i, high) in block[16..48].iter_mut().enumerate() {
+            *high = (0..8).fold(0, |bits, j| bits | q[32 * j + i] >> 4 << j);
+        }
+        pack_4bit(&q, &mut block[48..]);
+    }
+}
+
+/// Stores a block.
+fn put(fit: &AffineFit<8>, block: &mut [u8; 176]) {
+    pack_affine(fit, block);
+    Q5_K::put_q(&fit.q, block);
 }

@@ -7,7 +7,7 @@
 use super::Format;
 use super::block::{Block, Unpacked, format, get_f16, put_f16};
 use super::q2_k::{pack_2bit, unpack_2bit};
-use super::search::{Symmetric, steps, tame};
+use super::search::{NO_WEIGHTS, Symmetric, SymmetricFit, nearest, steps, tame};
 
 pub(super) static FORMAT: Format = format::<Q6_K, 256, 210>("Q6_K");
 
@@ -35,15 +35,31 @@ impl Block<256, 210> for Q6_K {
     }
 
     fn encode(x: &[f32; 256], block: &mut [u8; 210]) {
-        let fit = SEARCH.fit::<16, 16>(&tame(x));
-        let q = fit.q.map(|q| (q + 32) as u8);
+        put(&SEARCH.fit::<16, 16, false>(&tame(x), &NO_WEIGHTS), block);
+    }
+
+    fn encode_weighted(x: &[f32; 256], w: &[f32; 256], block: &mut [u8; 210]) {
+        put(&SEARCH.fit::<16, 16, true>(&tame(x), w), block);
+    }
+
+    fn nearest(v: f32) -> i8 {
+        nearest(v, -32.0, 31.0) as i8
+    }
+
+    fn put_q(q: &[i8; 256], block: &mut [u8; 210]) {
+        let q = q.map(|q| (q + 32) as u8);
         for (q, low) in q.chunks_exact(128).zip(block[..128].chunks_exact_mut(64)) {
             for (i, b) in low.iter_mut().enumerate() {
                 *b = q[i] & 15 | q[i + 64] << 4;
             }
         }
         pack_2bit(&q.map(|q| q >> 4), &mut block[128..192]);
-        block[192..208].copy_from_slice(&fit.scales.map(|s| s as u8));
-        put_f16(block, 208, fit.d);
     }
+}
+
+/// Stores a block.
+fn put(fit: &SymmetricFit<16>, block: &mut [u8; 210]) {
+    block[192..208].copy_from_slice(&fit.scales.map(|s| s as u8));
+    put_f16(block, 208, fit.d);
+    Q6_K::put_q(&fit.q, block);
 }

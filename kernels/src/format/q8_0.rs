@@ -4,6 +4,7 @@
 
 use super::Format;
 use super::block::{Block, Unpacked, format, get_f16, put_f16};
+use super::search::nearest;
 use crate::q8::quantize_block;
 
 pub(super) static FORMAT: Format = format::<Q8_0, 32, 34>("Q8_0");
@@ -28,6 +29,19 @@ impl Block<32, 34> for Q8_0 {
         let mut q = [0; 32];
         let d = quantize_block(x, &mut q);
         put_f16(block, 0, d);
+        block[2..].copy_from_slice(&q.map(|q| q as u8));
+    }
+
+    /// With 8 bits there is next to nothing to gain.
+    fn encode_weighted(x: &[f32; 32], _: &[f32; 32], block: &mut [u8; 34]) {
+        Self::encode(x, block);
+    }
+
+    fn nearest(v: f32) -> i8 {
+        nearest(v, -127.0, 127.0) as i8
+    }
+
+    fn put_q(q: &[i8; 32], block: &mut [u8; 34]) {
         block[2..].copy_from_slice(&q.map(|q| q as u8));
     }
 }

@@ -6,6 +6,9 @@
 //! rounded scale, and the block fits its super-scale to the integers chosen, as long as that helps.
 //!
 //! The inner loops are over the trials of one element, side by side: they vectorize, and no sum is across lanes.
+//!
+//! Where elements have weights, an error counts its weight times, and the search is the wider: the largest value may well
+//! be one that hardly counts. Functions with `WEIGHTED` false never look at the weights.
 
 use half::f16;
 
@@ -20,6 +23,19 @@ pub(super) const TRIALS: usize = 16;
 
 /// Rounds of fitting a block's super-scales to its integers.
 const ROUNDS: usize = 3;
+/// The same with weights.
+const WEIGHTED_ROUNDS: usize = 6;
+
+/// With weights, the trials of one group are made so many times larger, one after the other.
+pub(super) const STRETCHES: [f32; 4] = [1.0, 0.9, 1.15, 1.35];
+/// With weights, the trials of one group are fitted so often.
+pub(super) const FITS: usize = 3;
+
+/// For a search without weights.
+pub(super) static NO_WEIGHTS: [f32; 256] = [1.0; 256];
+
+/// An element counts at least this much of what the elements of its block do on average.
+const LEAST_WEIGHT: f32 = 1e-4;
 
 /// One value a trial.
 type Lanes<const C: usize> = [f32; C];
@@ -40,9 +56,20 @@ pub(super) fn tame<const N: usize>(x: &[f32; N]) -> [f32; N] {
     x.map(|v| if v.is_nan() { 0.0 } else { v.clamp(-LARGEST, LARGEST) })
 }
 
+/// `w` made fit to search with: 1 on average, and no element without any weight. Only their ratios count; what is not
+/// finite or negative is none, and where there are none all elements count alike.
+pub(super) fn tame_weights<const N: usize>(w: &[f32; N]) -> [f32; N] {
+    let w = w.map(|w| if w > 0.0 && w < f32::INFINITY { w } else { 0.0 });
+    let largest = w.iter().fold(0.0, |max: f32, w| max.max(*w));
+    // Divided first: a sum might overflow.
+    let w = w.map(|w| w / largest);
+    let mean = w.iter().sum::<f32>() / N as f32;
+    if largest == 0.0 { [1.0; N] } else { w.map(|w| (w / mean).max(LEAST_WEIGHT)) }
+}
+
 /// The integer in `lo..=hi` nearest to `v`.
 #[inline(always)]
-fn nearest(v: f32, lo: f32, hi: f32) -> f32 {
+pub(super) fn nearest(v: f32, lo: f32, hi: f32) -> f32 {
     // 1.5 · 2²³: adding it leaves no fraction bits. Calls of `round` and `clamp` would keep the loops from
     // vectorizing.
     const NO_FRACTION: f32 = 12_582_912.0;
@@ -52,6 +79,7 @@ fn nearest(v: f32, lo: f32, hi: f32) -> f32 {
 }
 
 /// The reciprocal, or 0 where there is none: a scale of 0 makes every integer 0.
+#[inline(always)]
 pub(super) fn invert(scale: f32) -> f32 {
     if scale.abs() < SMALLEST { 0.0 } else { 1.0 / scale }
 }
@@ -83,15 +111,19 @@ pub(super) struct SymmetricFit<const GROUPS: usize> {
 }
 
 impl Symmetric {
-    /// Encodes a block of `GROUPS` groups of `N`.
-    pub fn fit<const GROUPS: usize, const N: usize>(&self, x: &[f32; 256]) -> SymmetricFit<GROUPS> {
-        let x = x.as_chunks::<N>().0;
+    /// Encodes a block of `GROUPS` groups of `N`; `w` are the weights.
+    pub fn fit<const GROUPS: usize, const N: usize, const WEIGHTED: bool>(
+        &self,
+        x: &[f32; 256],
+        w: &[f32; 256],
+    ) -> SymmetricFit<GROUPS> {
+        let (x, w) = (x.as_chunks::<N>().0, w.as_chunks::<N>().0);
         let (lo, hi) = self.scale;
-        let free: [f32; GROUPS] = std::array::from_fn(|g| self.free(&x[g]));
+        let free: [f32; GROUPS] = std::array::from_fn(|g| self.free::<N, WEIGHTED>(&x[g], &w[g]));
         // The scale of largest magnitude goes to the end of the range that is further from zero.
         let mut d = to_f16(largest(&free) / lo);
         let mut best = (f32::INFINITY, d, [0.0; GROUPS]);
-        for _ in 0..ROUNDS {
+        for _ in 0..if WEIGHTED { WEIGHTED_ROUNDS } else { ROUNDS } {
             let id = invert(d);
             let mut scales = [0.0; GROUPS];
             // The squared error, and the sums that the least squares for d need.
@@ -99,7 +131,7 @@ impl Symmetric {
             for g in 0..GROUPS {
                 let near = nearest(free[g] * id, lo, hi);
                 let tries = [near, near - 1.0, near + 1.0, 0.0].map(|s| nearest(s, lo, hi));
-                let sums = self.products(&x[g], &tries.map(|s| invert(d * s)));
+                let sums = self.products::<N, 4, WEIGHTED>(&x[g], &w[g], &tries.map(|s| invert(d * s)));
                 let gains: Lanes<4> = std::array::from_fn(|i| {
                     let scale = d * tries[i];
                     scale * (2.0 * sums.xq[i] - scale * sums.qq[i])
@@ -126,69 +158,98 @@ impl Symmetric {
     }
 
     /// The best scale of a group, were it free.
-    fn free<const N: usize>(&self, x: &[f32; N]) -> f32 {
+    pub fn free<const N: usize, const WEIGHTED: bool>(&self, x: &[f32; N], w: &[f32; N]) -> f32 {
         let max = largest(x);
         if max.abs() < SMALLEST {
             return 0.0;
         }
         let products = |id: &Lanes<TRIALS>| {
-            let [_, xq, qq] = sums(x, id, &[0.0; TRIALS], self.q);
+            let [_, xq, qq] = sums::<WEIGHTED>(x, w, id, &[0.0; TRIALS], self.q);
             Products { xq, qq }
         };
-        products(&products(&self.trials.map(|q| q / max)).inverse_scales()).best_scale()
+        if !WEIGHTED {
+            return products(&products(&self.trials.map(|q| q / max)).inverse_scales()).best_scale();
+        }
+        let mut best = (f32::NEG_INFINITY, 0.0);
+        // The other sign gives the other end of the range to the largest value.
+        for stretch in STRETCHES.into_iter().flat_map(|s| [s, -s * self.q.1 / -self.q.0]) {
+            let mut fit = products(&self.trials.map(|q| q * stretch / max));
+            for _ in 1..FITS {
+                fit = products(&fit.inverse_scales());
+            }
+            let found = fit.best();
+            if found.0 > best.0 {
+                best = found;
+            }
+        }
+        best.1
     }
 
     /// The sums for `q` from the reciprocals of trial scales.
-    fn products<const N: usize, const C: usize>(&self, x: &[f32; N], id: &Lanes<C>) -> Products<C> {
+    fn products<const N: usize, const C: usize, const WEIGHTED: bool>(
+        &self,
+        x: &[f32; N],
+        w: &[f32; N],
+        id: &Lanes<C>,
+    ) -> Products<C> {
         let (lo, hi) = self.q;
         let mut sums = Products { xq: [0.0; C], qq: [0.0; C] };
-        for v in x {
+        for (v, w) in x.iter().zip(w) {
             for (i, id) in id.iter().enumerate() {
                 let q = nearest(v * id, lo, hi);
-                sums.xq[i] += v * q;
-                sums.qq[i] += q * q;
+                let wq = if WEIGHTED { w * q } else { q };
+                sums.xq[i] += v * wq;
+                sums.qq[i] += q * wq;
             }
         }
         sums
     }
 }
 
-/// For each trial Σq, Σxq and Σq² of `q = nearest((x + min) · id)`.
-fn sums(x: &[f32], id: &Lanes<TRIALS>, min: &Lanes<TRIALS>, range: (f32, f32)) -> [Lanes<TRIALS>; 3] {
+/// For each trial Σwq, Σwxq and Σwq² of `q = nearest((x + min) · id)`.
+fn sums<const WEIGHTED: bool>(
+    x: &[f32],
+    w: &[f32],
+    id: &Lanes<TRIALS>,
+    min: &Lanes<TRIALS>,
+    range: (f32, f32),
+) -> [Lanes<TRIALS>; 3] {
     let mut sums = [[0.0; TRIALS]; 3];
     #[cfg(target_arch = "x86_64")]
     if is_x86_feature_detected!("avx2") {
         // SAFETY: the processor has the feature.
-        unsafe { crate::x86::search::sums(x, id, min, range, &mut sums) };
+        unsafe { crate::x86::search::sums::<WEIGHTED>(x, w, id, min, range, &mut sums) };
         return sums;
     }
-    portable_sums(x, id, min, range, &mut sums);
+    portable_sums::<WEIGHTED>(x, w, id, min, range, &mut sums);
     sums
 }
 
 /// As [`sums`], added to `sums`.
-fn portable_sums(
+fn portable_sums<const WEIGHTED: bool>(
     x: &[f32],
+    w: &[f32],
     id: &Lanes<TRIALS>,
     min: &Lanes<TRIALS>,
     range: (f32, f32),
     sums: &mut [Lanes<TRIALS>; 3],
 ) {
-    for v in x {
+    for (v, w) in x.iter().zip(w) {
         for i in 0..TRIALS {
             let q = nearest((v + min[i]) * id[i], range.0, range.1);
-            sums[0][i] += q;
-            sums[1][i] += v * q;
-            sums[2][i] += q * q;
+            let wq = if WEIGHTED { w * q } else { q };
+            sums[0][i] += wq;
+            sums[1][i] += v * wq;
+            sums[2][i] += q * wq;
         }
     }
 }
 
 /// The sums that `scale · q` is fitted to `x` with, a trial.
 pub(super) struct Products<const C: usize> {
-    /// Σxq.
+    /// Σwxq.
     pub xq: Lanes<C>,
-    /// Σq².
+    /// Σwq².
     pub qq: Lanes<C>,
 }
 
@@ -200,10 +261,14 @@ impl<const C: usize> Products<C> {
 
     /// The scale of the trial whose best scale leaves the least squared error.
     pub fn best_scale(&self) -> f32 {
-        // The squared error is Σx² less this.
+        self.best().1
+    }
+
+    /// The same, after that by which it brings the squared error below Σwx².
+    pub fn best(&self) -> (f32, f32) {
         let gains: Lanes<C> = std::array::from_fn(|i| self.xq[i] * self.xq[i] * invert(self.qq[i]));
         let i = argmax(&gains);
-        self.xq[i] * invert(self.qq[i])
+        (gains[i], self.xq[i] * invert(self.qq[i]))
     }
 }
 
@@ -213,6 +278,8 @@ pub(super) struct Affine {
     pub q: f32,
     /// The largest group scale and group minimum.
     pub scale: f32,
+    /// The least `min`: 0, or −∞.
+    pub min: f32,
     /// The `q`, unrounded, that the trials give to the largest value when the smallest has 0.
     pub trials: Lanes<TRIALS>,
 }
@@ -223,12 +290,16 @@ pub(super) struct AffineFit<const GROUPS: usize> {
     pub dmin: f32,
     pub scales: [u8; GROUPS],
     pub mins: [u8; GROUPS],
-    pub q: [u8; 256],
+    pub q: [i8; 256],
 }
 
 impl Affine {
-    /// Encodes a block of `GROUPS` groups of `N`.
-    pub fn fit<const GROUPS: usize, const N: usize>(&self, x: &[f32; 256]) -> AffineFit<GROUPS> {
+    /// Encodes a block of `GROUPS` groups of `N`; `w` are the weights.
+    pub fn fit<const GROUPS: usize, const N: usize, const WEIGHTED: bool>(
+        &self,
+        x: &[f32; 256],
+        w: &[f32; 256],
+    ) -> AffineFit<GROUPS> {
         /// Neighbours that are tried, of the scale and of the minimum.
         const NEAR: [(f32, f32); TRIALS] = [
             (0.0, 0.0),
@@ -248,12 +319,12 @@ impl Affine {
             (-1.0, -3.0),
             (2.0, 3.0),
         ];
-        let x = x.as_chunks::<N>().0;
-        let free: [(f32, f32); GROUPS] = std::array::from_fn(|g| self.free(&x[g]));
+        let (x, w) = (x.as_chunks::<N>().0, w.as_chunks::<N>().0);
+        let free: [(f32, f32); GROUPS] = std::array::from_fn(|g| self.free::<N, WEIGHTED>(&x[g], &w[g]));
         let max = free.iter().fold((0.0f32, 0.0f32), |max, f| (max.0.max(f.0), max.1.max(f.1)));
         let (mut d, mut dmin) = (to_f16(max.0 / self.scale), to_f16(max.1 / self.scale));
         let mut best = (f32::INFINITY, d, dmin, [0.0; GROUPS], [0.0; GROUPS]);
-        for _ in 0..ROUNDS {
+        for _ in 0..if WEIGHTED { WEIGHTED_ROUNDS } else { ROUNDS } {
             let (id, idmin) = (invert(d), invert(dmin));
             let (mut scales, mut mins) = ([0.0; GROUPS], [0.0; GROUPS]);
             let mut total = 0.0;
@@ -264,7 +335,8 @@ impl Affine {
                 let (s, m) = (near(free[g].0 * id), near(free[g].1 * idmin));
                 let s = NEAR.map(|(ds, _)| near(s + ds));
                 let m = NEAR.map(|(_, dm)| near(m + dm));
-                let sums = self.sums(&x[g], &s.map(|s| invert(d * s)), &m.map(|m| dmin * m));
+                let (id, min) = (s.map(|s| invert(d * s)), m.map(|m| dmin * m));
+                let sums = self.sums::<N, WEIGHTED>(&x[g], &w[g], &id, &min);
                 let gains: Lanes<TRIALS> = std::array::from_fn(|i| sums.gain(i, d * s[i], dmin * m[i]));
                 let i = argmax(&gains);
                 let (s, m) = (s[i], m[i]);
@@ -272,7 +344,7 @@ impl Affine {
                 total -= gains[i];
                 sq_sq += s * s * sums.qq[i];
                 sq_m += s * m * sums.q[i];
-                m_m += m * m * N as f32;
+                m_m += m * m * sums.w;
                 x_sq += s * sums.xq[i];
                 x_m += m * sums.x;
             }
@@ -290,60 +362,100 @@ impl Affine {
         let mut q = [0; 256];
         for (g, q) in q.as_chunks_mut::<N>().0.iter_mut().enumerate() {
             let (id, min) = (invert(d * scales[g]), dmin * mins[g]);
-            *q = x[g].map(|v| nearest((v + min) * id, 0.0, self.q) as u8);
+            *q = x[g].map(|v| nearest((v + min) * id, 0.0, self.q) as i8);
         }
         AffineFit { d, dmin, scales: scales.map(|s| s as u8), mins: mins.map(|m| m as u8), q }
     }
 
-    /// The best scale and minimum of a group, were they free; the minimum is not negative.
-    fn free<const N: usize>(&self, x: &[f32; N]) -> (f32, f32) {
+    /// The best scale and minimum of a group, were they free.
+    pub fn free<const N: usize, const WEIGHTED: bool>(&self, x: &[f32; N], w: &[f32; N]) -> (f32, f32) {
         let (lo, hi) = range(x);
-        let lo = lo.min(0.0);
+        let lo = lo.min(-self.min);
         if hi - lo < SMALLEST {
             return (0.0, -lo);
         }
-        let sums = self.sums(x, &self.trials.map(|q| q / (hi - lo)), &[-lo; TRIALS]);
-        let fits: [_; TRIALS] = std::array::from_fn(|i| sums.fit(i));
-        let sums = self.sums(x, &fits.map(|(scale, _)| invert(scale)), &fits.map(|(_, min)| min));
-        let fits: [_; TRIALS] = std::array::from_fn(|i| sums.fit(i));
-        let gains: Lanes<TRIALS> = std::array::from_fn(|i| sums.gain(i, fits[i].0, fits[i].1));
-        fits[argmax(&gains)]
+        let sums = |id: &_, min: &_| self.sums::<N, WEIGHTED>(x, w, id, min);
+        let refined = |sums: &Sums| {
+            let fits: [_; TRIALS] = std::array::from_fn(|i| sums.fit(i, self.min));
+            self.sums::<N, WEIGHTED>(x, w, &fits.map(|(scale, _)| invert(scale)), &fits.map(|(_, min)| min))
+        };
+        if !WEIGHTED {
+            return refined(&sums(&self.trials.map(|q| q / (hi - lo)), &[-lo; TRIALS])).best(self.min).1;
+        }
+        let mut best = (f32::NEG_INFINITY, (0.0, 0.0));
+        for stretch in STRETCHES {
+            // What the range loses where the trials stretch, it loses at either end or at both.
+            for end in if stretch == 1.0 { &[0.0][..] } else { &[0.0, 0.5, 1.0] } {
+                let from = lo + end * (1.0 - 1.0 / stretch) * (hi - lo);
+                let mut fit =
+                    sums(&self.trials.map(|q| q * stretch / (hi - lo)), &[(-from).max(self.min); TRIALS]);
+                for _ in 1..FITS {
+                    fit = refined(&fit);
+                }
+                let found = fit.best(self.min);
+                if found.0 > best.0 {
+                    best = found;
+                }
+            }
+        }
+        best.1
     }
 
     /// The sums for `q` from the reciprocals of trial scales and from trial minima.
-    fn sums<const N: usize>(&self, x: &[f32; N], id: &Lanes<TRIALS>, min: &Lanes<TRIALS>) -> Sums {
-        let [q, xq, qq] = sums(x, id, min, (0.0, self.q));
-        Sums { n: N as f32, x: x.iter().sum(), q, xq, qq }
+    fn sums<const N: usize, const WEIGHTED: bool>(
+        &self,
+        x: &[f32; N],
+        w: &[f32; N],
+        id: &Lanes<TRIALS>,
+        min: &Lanes<TRIALS>,
+    ) -> Sums {
+        let [q, xq, qq] = sums::<WEIGHTED>(x, w, id, min, (0.0, self.q));
+        let (w, x) = match WEIGHTED {
+            true => (w.iter().sum(), x.iter().zip(w).map(|(x, w)| x * w).sum()),
+            false => (N as f32, x.iter().sum()),
+        };
+        Sums { w, x, q, xq, qq }
     }
 }
 
 /// The sums that `scale · q − min` is fitted to `x` with, a trial.
 struct Sums {
-    n: f32,
+    /// Σw.
+    w: f32,
+    /// Σwx.
     x: f32,
+    /// Σwq, Σwxq, Σwq².
     q: Lanes<TRIALS>,
     xq: Lanes<TRIALS>,
     qq: Lanes<TRIALS>,
 }
 
 impl Sums {
-    /// The best scale and minimum ≥ 0 for the `q` of a trial.
-    fn fit(&self, i: usize) -> (f32, f32) {
+    /// The best scale and minimum, `least` at least, for the `q` of a trial.
+    fn fit(&self, i: usize, least: f32) -> (f32, f32) {
         let (q, xq, qq) = (self.q[i], self.xq[i], self.qq[i]);
-        let det = self.n * qq - q * q;
+        let det = self.w * qq - q * q;
         if det > 0.0 {
             let min = (q * xq - self.x * qq) / det;
-            if min >= 0.0 {
-                return ((self.n * xq - self.x * q) / det, min);
+            if min >= least {
+                return ((self.w * xq - self.x * q) / det, min);
             }
         }
         (xq * invert(qq), 0.0)
     }
 
-    /// By how much `scale` and `min` bring the squared error of a trial below Σx².
+    /// The best scale and minimum of all trials, after that by which they bring the squared error below Σwx².
+    fn best(&self, least: f32) -> (f32, (f32, f32)) {
+        let fits: [_; TRIALS] = std::array::from_fn(|i| self.fit(i, least));
+        let gains: Lanes<TRIALS> = std::array::from_fn(|i| self.gain(i, fits[i].0, fits[i].1));
+        let i = argmax(&gains);
+        (gains[i], fits[i])
+    }
+
+    /// By how much `scale` and `min` bring the squared error of a trial below Σwx².
     fn gain(&self, i: usize, scale: f32, min: f32) -> f32 {
         let (q, xq, qq) = (self.q[i], self.xq[i], self.qq[i]);
-        scale * (2.0 * xq - scale * qq) - min * (2.0 * self.x + min * self.n - 2.0 * scale * q)
+        scale * (2.0 * xq - scale * qq) - min * (2.0 * self.x + min * self.w - 2.0 * scale * q)
     }
 }
 
@@ -378,12 +490,23 @@ mod tests {
             x.extend([0.0, -0.0, 0.5, -0.5, 1.5, 1e30, -1e30]);
             for extra in [None, Some(f32::NAN), Some(f32::INFINITY)] {
                 x.extend(extra);
-                let mut portable = [[0.0; TRIALS]; 3];
-                portable_sums(&x, &id, &min, range, &mut portable);
+                let w: Vec<f32> = (0..x.len() as u32).map(|i| number(i + 5000) + 1.0).collect();
                 let bits = |sums: [Lanes<TRIALS>; 3]| {
                     sums.map(|s| s.map(|v| (v.is_nan(), v.to_bits() * u32::from(!v.is_nan()))))
                 };
-                assert_eq!(bits(sums(&x, &id, &min, range)), bits(portable), "{range:?}, {extra:?}");
+                let [mut plain, mut weighted] = [[[0.0; TRIALS]; 3]; 2];
+                portable_sums::<false>(&x, &w, &id, &min, range, &mut plain);
+                portable_sums::<true>(&x, &w, &id, &min, range, &mut weighted);
+                assert_eq!(
+                    bits(sums::<false>(&x, &w, &id, &min, range)),
+                    bits(plain),
+                    "{range:?}, {extra:?}"
+                );
+                assert_eq!(
+                    bits(sums::<true>(&x, &w, &id, &min, range)),
+                    bits(weighted),
+                    "{range:?}, {extra:?}"
+                );
             }
         }
     }

@@ -5,23 +5,31 @@ use std::arch::x86_64::*;
 
 use super::avx2::{load_f32, store_f32};
 
-/// For each trial Σq, Σxq and Σq² of the integers `q = clamp(round((x + min) · id))`.
+/// For each trial Σwq, Σwxq and Σwq² of the integers `q = clamp(round((x + min) · id))`, all w being 1 unless `WEIGHTED`.
 #[target_feature(enable = "avx2")]
-pub(crate) fn sums(x: &[f32], id: &[f32; 16], min: &[f32; 16], range: (f32, f32), out: &mut [[f32; 16]; 3]) {
+pub(crate) fn sums<const WEIGHTED: bool>(
+    x: &[f32],
+    w: &[f32],
+    id: &[f32; 16],
+    min: &[f32; 16],
+    range: (f32, f32),
+    out: &mut [[f32; 16]; 3],
+) {
     let (lo, hi) = (_mm256_set1_ps(range.0), _mm256_set1_ps(range.1));
     let halves = |v: &[f32; 16]| [0, 1].map(|half| load_f32(&v.as_chunks::<8>().0[half]));
     let (id, min) = (halves(id), halves(min));
     let mut sums = [[_mm256_setzero_ps(); 2]; 3];
-    for &x in x {
-        let x = _mm256_set1_ps(x);
+    for (&x, &w) in x.iter().zip(w) {
+        let (x, w) = (_mm256_set1_ps(x), _mm256_set1_ps(w));
         for half in 0..2 {
             let q = _mm256_mul_ps(_mm256_add_ps(x, min[half]), id[half]);
             // The order of operands lets NaN through, as the portable loop does.
             let q = _mm256_min_ps(hi, _mm256_max_ps(lo, q));
             let q = _mm256_round_ps(q, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-            sums[0][half] = _mm256_add_ps(sums[0][half], q);
-            sums[1][half] = _mm256_add_ps(sums[1][half], _mm256_mul_ps(x, q));
-            sums[2][half] = _mm256_add_ps(sums[2][half], _mm256_mul_ps(q, q));
+            let wq = if WEIGHTED { _mm256_mul_ps(w, q) } else { q };
+            sums[0][half] = _mm256_add_ps(sums[0][half], wq);
+            sums[1][half] = _mm256_add_ps(sums[1][half], _mm256_mul_ps(x, wq));
+            sums[2][half] = _mm256_add_ps(sums[2][half], _mm256_mul_ps(q, wq));
         }
     }
     for (out, halves) in out.iter_mut().zip(sums) {

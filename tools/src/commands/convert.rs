@@ -1,10 +1,17 @@
 //! `brooklet convert`: turn a Hugging Face LFM2 checkpoint directory into a GGUF file.
 
-use crate::convert::{self, FileType, Options, Progress, Report};
+use super::perplexity::open_base;
+use super::receipt::{Measurement, with_receipt};
+use crate::convert::{self, Checkpoint, FileType, Options, Progress, Report};
 use crate::hub;
 use crate::model_args::parse_model;
+use crate::quality::imatrix::Imatrix;
+use crate::quality::receipt::SelfTest;
 use crate::ui;
 use anyhow::{Context, Result, bail};
+use brooklet::Gguf;
+use brooklet_kernels::TensorType;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 /// What `--type` takes and how the command is typed, for `--help`.
@@ -24,6 +31,7 @@ Every type puts each tensor in the type that llama.cpp's quantizer chooses for i
 Examples:
   brooklet convert LFM2-350M
   brooklet convert LFM2-1.2B --type q4_k_m -o lfm2.gguf
+  brooklet convert LFM2-350M --lora my-adapter
   brooklet convert hf:LiquidAI/LFM2-350M --type q8_0";
 
 /// Arguments of `brooklet convert`.
@@ -38,14 +46,64 @@ pub struct Args {
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 
+    #[command(flatten)]
+    adapters: LoraArgs,
+
+    #[command(flatten)]
+    encoding: EncodingArgs,
+}
+
+/// Adapters to merge.
+#[derive(Debug, clap::Args)]
+pub(super) struct LoraArgs {
+    /// Merge this LoRA adapter (a directory that PEFT wrote) into the weights; may be given more than once
+    #[arg(long, value_name = "DIR")]
+    pub lora: Vec<PathBuf>,
+
+    /// How strongly adapters count
+    #[arg(long, value_name = "X", default_value_t = 1.0, requires = "lora", value_parser = parse_scale,
+          allow_negative_numbers = true)]
+    pub lora_scale: f32,
+}
+
+impl Default for LoraArgs {
+    /// None.
+    fn default() -> Self {
+        LoraArgs { lora: Vec::new(), lora_scale: 1.0 }
+    }
+}
+
+/// How weights are encoded.
+#[derive(Debug, clap::Args)]
+pub(super) struct EncodingArgs {
     /// How to store the weights
     #[arg(short = 'T', long = "type", value_name = "TYPE", default_value = "q4_0", value_parser = parse_type,
           hide_possible_values = true)]
     file_type: FileType,
 
+    /// Weigh errors by an importance matrix, as `brooklet imatrix` and llama.cpp's llama-imatrix measure it; takes longer
+    #[arg(long, value_name = "FILE")]
+    imatrix: Option<PathBuf>,
+
+    /// Search longer for small errors, as an importance matrix has it done too
+    #[arg(long)]
+    search: bool,
+
+    /// Measure on this text what is lost against the float weights, and write that into the file with a self-test of its
+    /// tokenizer; a temporary copy of the file is made beside it
+    #[arg(long, value_name = "TEXT")]
+    pub receipt: Option<PathBuf>,
+
     /// Threads [default: all cores]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
+}
+
+impl EncodingArgs {
+    /// Threads, where a number is asked for.
+    pub fn threads(&self) -> Option<usize> {
+        self.threads.map(usize::from)
+    }
 }
 
 /// Runs the command.
@@ -53,45 +111,81 @@ pub struct Args {
 /// The file's path goes to stdout when it is complete; progress, warnings and the summary to stderr.
 pub fn run(args: Args) -> Result<()> {
     let dir = hub::local_checkpoint(&args.dir)?;
-    let output = output_path(&dir, args.output, args.file_type)?;
-    let work = |options: &Options| convert::convert(&dir, &output, options);
-    report(&with_ui("converting", args.file_type, args.threads, work)?)
+    let Args { adapters, encoding, output, .. } = args;
+    let output = output_path(&dir, output, &adapters.lora, encoding.file_type)?;
+    let make = |output: &Path| {
+        let work = |options: &Options| {
+            let options = Options { lora: &adapters.lora, lora_scale: adapters.lora_scale, ..*options };
+            convert::convert(&dir, output, &options)
+        };
+        with_ui("converting", &encoding, work)
+    };
+    let Some(text) = &encoding.receipt else { return report(&make(&output)?) };
+    let inputs: Vec<PathBuf> = Checkpoint::open(&dir)?.paths().map(Path::to_path_buf).collect();
+    let measurement = Measurement { text, output: &output, inputs: &inputs, threads: encoding.threads() };
+    let self_test = |_: &Gguf| Ok(SelfTest::of_checkpoint(&dir)?);
+    report(&with_receipt(&measurement, make, self_test, |cancel| open_base(&dir, &adapters, cancel))?)
 }
 
 pub(super) fn parse_type(text: &str) -> Result<FileType, String> {
     text.parse()
 }
 
-/// `NAME-TYPE.gguf` where no file is named, as llama.cpp's converter names files.
-fn output_path(dir: &Path, output: Option<PathBuf>, file_type: FileType) -> Result<PathBuf> {
+fn parse_scale(text: &str) -> Result<f32, String> {
+    text.parse().ok().filter(|x: &f32| x.is_finite()).ok_or_else(|| "expected a number, as 0.5".into())
+}
+
+/// `NAME-TYPE.gguf` where no file is named, as llama.cpp's converter names files; the names of adapters follow the model's.
+fn output_path(
+    dir: &Path,
+    output: Option<PathBuf>,
+    lora: &[PathBuf],
+    file_type: FileType,
+) -> Result<PathBuf> {
     let folder = match output {
         Some(path) if !path.is_dir() => return Ok(path),
         other => other.unwrap_or_default(),
     };
-    let full = std::path::absolute(dir).context("the current directory")?;
-    let Some(name) = full.file_name() else {
-        bail!("{} has no name: name the output with -o", dir.display())
-    };
-    let mut file = name.to_os_string();
+    let mut file = name_of(dir)?;
+    for adapter in lora {
+        file.push("-");
+        file.push(name_of(adapter)?);
+    }
     file.push(format!("-{}.gguf", file_type.name().to_uppercase()));
     Ok(folder.join(file))
 }
 
-/// Runs a conversion with a progress bar, on so many threads, until Ctrl-C.
+/// What a directory is called, however it was typed.
+fn name_of(dir: &Path) -> Result<OsString> {
+    let full = std::path::absolute(dir).context("the current directory")?;
+    match full.file_name() {
+        Some(name) => Ok(name.to_os_string()),
+        None => bail!("{} has no name: name the output with -o", dir.display()),
+    }
+}
+
+/// Runs a conversion with a progress bar, until Ctrl-C.
 pub(super) fn with_ui(
     message: &str,
-    file_type: FileType,
-    threads: Option<u16>,
+    args: &EncodingArgs,
     work: impl FnOnce(&Options) -> convert::Result<Report> + Send,
 ) -> Result<Report> {
+    let imatrix = args.imatrix.as_deref().map(Imatrix::read).transpose()?;
     let bar = ui::byte_bar(0, message);
     let progress = |p: Progress| {
         bar.set_length(p.total);
         bar.set_position(p.done);
     };
     let cancel = ui::interrupted();
-    let options = Options { file_type, progress: Some(&progress), cancel: Some(&cancel) };
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.map_or(0, usize::from)).build()?;
+    let options = Options {
+        file_type: args.file_type,
+        imatrix: imatrix.as_ref(),
+        search: args.search,
+        progress: Some(&progress),
+        cancel: Some(&cancel),
+        ..Options::default()
+    };
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(args.threads().unwrap_or(0)).build()?;
     let outcome = pool.install(|| work(&options));
     bar.finish_and_clear();
     Ok(outcome?)
@@ -112,6 +206,13 @@ pub(super) fn report(report: &Report) -> Result<()> {
         ]);
     }
     eprint!("{}", ui::table(&rows));
+    if report.kept > 0 {
+        let of = report.types.get(&TensorType::Q4_0).map_or(0, |count| count.tensors);
+        eprintln!(
+            "{} of {of} Q4_0 tensors kept on their grid: they come back exactly as they were",
+            report.kept
+        );
+    }
     eprintln!(
         "{} weights, {} -> {}, {:.2} bits a weight, {:.1} s",
         ui::human_count(report.params),

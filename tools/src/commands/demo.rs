@@ -24,7 +24,7 @@ const CHECKPOINT: &str = match option_env!("BROOKLET_DEMO") {
 };
 
 /// The sentence that stands before the list of tools; the model was trained with it.
-const SYSTEM: &str = "You are Brook, the voice of a small house.";
+pub(crate) const SYSTEM: &str = "You are Brook, the voice of a small house.";
 
 /// Tokens an answer at most; the longest of training had fewer.
 const MAX_TOKENS: usize = 160;

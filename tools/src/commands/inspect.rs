@@ -2,6 +2,7 @@
 
 use crate::gguf_info::{elements, file_type, n_params, tensor_bytes};
 use crate::model_args::{SamplingArgs, describe, open_gguf, parse_model};
+use crate::quality::receipt::Receipt;
 use crate::terminal::{print_json, printable};
 use crate::ui::{human_bytes, human_count, table};
 use anyhow::Result;
@@ -51,6 +52,9 @@ pub fn run(args: Args) -> Result<()> {
     let mut out = BufWriter::new(io::stdout().lock());
     for (name, value) in summary(&gguf) {
         writeln!(out, "{name:<16}{value}")?;
+    }
+    if let Some(receipt) = receipt(&gguf) {
+        writeln!(out, "\nReceipt\n{}", indent(&receipt).trim_end_matches('\n'))?;
     }
     writeln!(out, "\nMetadata")?;
     for (key, value) in gguf.metadata() {
@@ -108,6 +112,7 @@ fn summary(gguf: &Gguf) -> Vec<(&'static str, String)> {
         ("Size", Some(size)),
         ("Parameters", Some(human_count(n_params(gguf)))),
         ("File type", file_type(gguf)),
+        ("LoRA", adapters(gguf)),
         ("Context", count("context_length")),
         ("Layers", layers(gguf, architecture)),
         ("Hidden size", count("embedding_length")),
@@ -120,6 +125,22 @@ fn summary(gguf: &Gguf) -> Vec<(&'static str, String)> {
         ("Sampling", Some(sampling(gguf))),
     ];
     rows.into_iter().filter_map(|(name, value)| Some((name, value.filter(|v| !v.is_empty())?))).collect()
+}
+
+/// The adapters that `convert --lora` merged.
+fn adapters(gguf: &Gguf) -> Option<String> {
+    let count = gguf.get_usize("brooklet.lora.count").ok()??;
+    let name = |i| gguf.get_str(&format!("brooklet.lora.{i}.name")).ok().flatten().map(printable);
+    let names: Vec<String> = (0..count).map_while(name).collect();
+    (!names.is_empty()).then(|| format!("{}, merged", names.join(", ")))
+}
+
+/// What was measured of the file when it was made.
+fn receipt(gguf: &Gguf) -> Option<String> {
+    match Receipt::read(gguf) {
+        Ok(receipt) => receipt.map(|r| format!("{}\n{}", r.extent(), table(&r.rows()))),
+        Err(error) => Some(error.to_string()),
+    }
 }
 
 /// A letter a layer: c for a short convolution, A for attention.

@@ -4,10 +4,14 @@ pub mod bench;
 pub mod chat;
 pub mod convert;
 pub mod demo;
+pub mod eval;
+pub mod imatrix;
 pub mod inspect;
 pub mod logits;
+pub mod perplexity;
 pub mod pull;
 pub mod quantize;
+mod receipt;
 pub mod run;
 pub mod synth;
 pub mod template;
@@ -48,6 +52,8 @@ enum Command {
     Convert(convert::Args),
     /// Turn a float GGUF file into a quantized one
     Quantize(quantize::Args),
+    /// Measure on a text which columns of a model's matrices matter, for convert and quantize
+    Imatrix(imatrix::Args),
     /// Talk with a model
     Chat(chat::Args),
     /// Answer one prompt, or complete raw text
@@ -56,12 +62,16 @@ enum Command {
     Inspect(inspect::Args),
     /// Measure prompt and generation speed
     Bench(bench::Args),
+    /// Let a model answer tasks and count what is right
+    Eval(eval::Args),
     /// Print the token ids of a text as a JSON array
     Tokenize(tokenize::Args),
     /// Print the prompt that the chat template makes of a conversation
     Template(template::Args),
     /// Print the model's logits for a text or ids as JSON
     Logits(logits::Args),
+    /// Measure how well a model predicts a text, alone or beside the one it was made of
+    Perplexity(perplexity::Args),
     /// Write a checkpoint of a real model's shape with random weights
     Synth(synth::Args),
 }
@@ -75,13 +85,16 @@ pub fn main(cli: Cli) -> ExitCode {
         Command::Pull(args) => pull::run(args),
         Command::Convert(args) => convert::run(args),
         Command::Quantize(args) => quantize::run(args),
+        Command::Imatrix(args) => imatrix::run(args),
         Command::Chat(args) => chat::run(args),
         Command::Run(args) => run::run(args),
         Command::Inspect(args) => inspect::run(args),
         Command::Bench(args) => bench::run(args),
+        Command::Eval(args) => eval::run(args),
         Command::Tokenize(args) => tokenize::run(args),
         Command::Template(args) => template::run(args),
         Command::Logits(args) => logits::run(args),
+        Command::Perplexity(args) => perplexity::run(args),
         Command::Synth(args) => synth::run(args),
     };
     match outcome {

@@ -1,9 +1,16 @@
 //! `brooklet quantize`: turn a float GGUF file into a quantized one.
 
-use super::convert::{parse_type, report, with_ui};
-use crate::convert::{self, FileType, Options};
+use super::convert::{EncodingArgs, report, with_ui};
+use super::receipt::{Measurement, with_receipt};
+use crate::convert::{self, Options};
+use crate::model_args::open_model;
+use crate::quality::calibration;
+use crate::quality::gptq::Gptq;
+use crate::quality::receipt::SelfTest;
+use crate::quality::windows::DEFAULT_CONTEXT;
 use anyhow::Result;
-use std::path::PathBuf;
+use brooklet::{Gguf, Session, SessionOptions, Tokenizer};
+use std::path::{Path, PathBuf};
 
 /// Arguments of `brooklet quantize`.
 #[derive(Debug, clap::Args)]
@@ -18,17 +25,41 @@ pub struct Args {
     #[arg(value_name = "OUT.gguf")]
     output: PathBuf,
 
-    /// How to store the weights
-    #[arg(short = 'T', long = "type", value_name = "TYPE", default_value = "q4_0", value_parser = parse_type)]
-    file_type: FileType,
+    #[command(flatten)]
+    encoding: EncodingArgs,
 
-    /// Threads [default: all cores]
-    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
-    threads: Option<u16>,
+    /// Make up for what rounding a weight loses by how others are rounded (GPTQ), as this text says; takes long, and
+    /// needs no importance matrix
+    #[arg(long, value_name = "FILE", conflicts_with = "imatrix")]
+    gptq: Option<PathBuf>,
+
+    /// Take what spells special tokens in the text, such as <|im_start|>, for these tokens
+    #[arg(long, requires = "gptq")]
+    parse_special: bool,
 }
 
 /// Runs the command; output as of `brooklet convert`.
 pub fn run(args: Args) -> Result<()> {
-    let work = |options: &Options| convert::quantize(&args.input, &args.output, options);
-    report(&with_ui("quantizing", args.file_type, args.threads, work)?)
+    let gptq = args.gptq.as_deref().map(|text| gptq(&args, text)).transpose()?;
+    let make = |output: &Path| {
+        let work = |options: &Options| convert::quantize_with(&args.input, output, options, gptq.as_ref());
+        with_ui("quantizing", &args.encoding, work)
+    };
+    let Some(text) = &args.encoding.receipt else { return report(&make(&args.output)?) };
+    let (output, inputs) = (&*args.output, std::slice::from_ref(&args.input));
+    let measurement = Measurement { text, output, inputs, threads: args.encoding.threads() };
+    let self_test = |gguf: &Gguf| Ok(SelfTest::of_gguf(gguf)?);
+    report(&with_receipt(&measurement, make, self_test, |_| Ok((None, open_model(&args.input)?)))?)
+}
+
+/// The model and the text's windows.
+fn gptq(args: &Args, text: &Path) -> Result<Gptq> {
+    let model = open_model(&args.input)?;
+    let window = DEFAULT_CONTEXT.min(model.config().context_length);
+    let tokenizer = Tokenizer::from_gguf(model.gguf())?;
+    let windows = calibration::read(&tokenizer, text, window, args.parse_special)?;
+    let threads = args.encoding.threads();
+    let session =
+        Session::new(model, SessionOptions { context: Some(window), threads, ..Default::default() })?;
+    Ok(Gptq::new(&args.input, session, windows))
 }

@@ -3,6 +3,7 @@
 use crate::answer::{answer, speed, stop_name};
 use crate::conversation::{HistoryArgs, PromptArgs};
 use crate::model_args::{ModelArgs, SamplingArgs, TokenLimit, describe};
+use crate::quality::receipt;
 use crate::terminal::{self, dim_note, note, print_json, stderr_is_terminal};
 use anyhow::Result;
 use brooklet::{ChatTemplate, Limits, Model, Stop, Tokenizer};
@@ -42,6 +43,9 @@ pub struct Args {
     /// Go on after the model's end-of-text token
     #[arg(long)]
     ignore_eos: bool,
+    /// First check the tokenizer against the self-test in the file, which `convert --receipt` writes
+    #[arg(long)]
+    verify: bool,
     /// Print one JSON object at the end: text, ids, stop, prompt_tokens, prompt_ms, …
     #[arg(long)]
     json: bool,
@@ -68,6 +72,12 @@ struct Answer {
 pub fn run(args: Args) -> Result<()> {
     let model = args.model.open()?;
     let tokenizer = args.model.tokenizer(model.gguf())?;
+    if args.verify {
+        let texts = receipt::verify(model.gguf(), &tokenizer)?;
+        note(format_args!(
+            "The tokenizer gives the ids that it gave when the file was made, in {texts} of {texts} texts."
+        ));
+    }
     let config = args.sampling.config(model.gguf(), args.model.seed())?;
     let mut session = args.model.session(&model)?;
     let ids = prompt_ids(&args, &model, &tokenizer)?;

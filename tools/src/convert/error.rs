@@ -97,7 +97,7 @@ impl ConvertError {
     }
 
     /// A field that is not what it should be.
-    pub(super) fn field(
+    pub(crate) fn field(
         path: &Path,
         field: impl Into<String>,
         expected: impl Into<String>,
@@ -112,7 +112,7 @@ impl ConvertError {
     }
 
     /// A tensor that is not what it should be.
-    pub(super) fn tensor(
+    pub(crate) fn tensor(
         path: &Path,
         name: impl Into<String>,
         expected: impl Into<String>,

@@ -12,6 +12,7 @@ mod generation;
 mod hf_config;
 mod hf_tokenizer;
 mod json;
+mod lora;
 mod metadata;
 mod pipeline;
 mod post_processor;
@@ -23,11 +24,13 @@ pub use error::{ConvertError, Result};
 pub use file_type::{Choice, FileType};
 pub use hf_config::HfConfig;
 pub use hf_tokenizer::{HfTokenizer, LFM2_REGEX};
-pub use quantize::quantize;
+pub use lora::{Adapter, AdapterConfig};
+pub use quantize::{quantize, quantize_with};
 pub use safetensors::{Checkpoint, Tensor};
 
 pub(crate) use hf_tokenizer::byte_alphabet;
 
+use crate::quality::imatrix::Imatrix;
 use brooklet::gguf::{GgufWriter, TensorPlan, Value as Gguf};
 use brooklet::model::tensors::{Role, TensorSpec, specs};
 use brooklet::model::{Config, LayerKind};
@@ -35,7 +38,7 @@ use brooklet_kernels::TensorType;
 use pipeline::{Job, Source};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// How to convert.
@@ -43,6 +46,14 @@ use std::time::{Duration, Instant};
 pub struct Options<'a> {
     /// The mixture of tensor types.
     pub file_type: FileType,
+    /// What weighs the errors of the columns of matrices.
+    pub imatrix: Option<&'a Imatrix>,
+    /// Whether to search longer for small errors. With an importance matrix, that is done anyway.
+    pub search: bool,
+    /// Directories of LoRA adapters, merged one after the other. For [`convert`] only.
+    pub lora: &'a [PathBuf],
+    /// What the scales of the adapters are multiplied by.
+    pub lora_scale: f32,
     /// Called from time to time with the bytes read so far.
     pub progress: Option<&'a (dyn Fn(Progress) + Sync)>,
     /// When this turns true the conversion ends with [`ConvertError::Cancelled`].
@@ -52,7 +63,21 @@ pub struct Options<'a> {
 impl Default for Options<'_> {
     /// Q4_0, without a word.
     fn default() -> Self {
-        Options { file_type: FileType::Q4_0, progress: None, cancel: None }
+        Options {
+            file_type: FileType::Q4_0,
+            imatrix: None,
+            search: false,
+            lora: &[],
+            lora_scale: 1.0,
+            progress: None,
+            cancel: None,
+        }
+    }
+}
+
+impl Options<'_> {
+    fn cancelled(&self) -> bool {
+        self.cancel.is_some_and(|cancel| cancel.load(Ordering::Relaxed))
     }
 }
 
@@ -78,6 +103,9 @@ pub struct Report {
     pub bytes_out: u64,
     /// Elements of all tensors.
     pub params: u64,
+    /// Tensors that were on a Q4_0 grid, as training that knows of the quantization leaves them: every weight
+    /// comes back from Q4_0 as it was.
+    pub kept: usize,
     /// How long it took.
     pub time: Duration,
     /// What the user should know.
@@ -113,6 +141,7 @@ impl Report {
             path: path.to_path_buf(),
             bytes_in: jobs.iter().map(Job::input_bytes).sum(),
             bytes_out: types.values().map(|c| c.bytes).sum(),
+            kept: jobs.iter().filter(|job| job.kept()).count(),
             params: types.values().map(|c| c.params).sum(),
             types,
             time: since.elapsed(),
@@ -139,26 +168,33 @@ pub fn convert(dir: &Path, out: &Path, options: &Options) -> Result<Report> {
     }
     take_ffn_width(&checkpoint, &mut config.model, &mut warnings);
 
+    let adapters: Vec<Adapter> =
+        options.lora.iter().map(|dir| Adapter::open(dir, options.lora_scale)).collect::<Result<_>>()?;
     let tensors = find_tensors(&checkpoint, &config, &mut warnings)?;
-    let tied = tensors.iter().all(|(spec, ..)| !spec.optional);
+    let tensors = lora::apply(&adapters, tensors, &config.model, &mut warnings)?;
+    let tied = tensors.iter().all(|found| !found.spec.optional);
     let choice = Choice { file_type: options.file_type, tied, gqa: gqa(&config.model) };
     let jobs: Vec<Job> = tensors
         .into_iter()
-        .map(|(spec, tensor, ty)| Job {
-            plan: TensorPlan {
-                ty: match spec.role {
-                    Role::Float => TensorType::F32,
-                    Role::Matrix => choice.matrix(&spec.gguf, spec.shape[0]),
-                },
-                name: spec.gguf,
-                shape: spec.shape,
-            },
-            path: checkpoint.path_of(tensor).to_path_buf(),
-            name: spec.hf,
-            source: Source::Checkpoint(&checkpoint, tensor, ty),
+        .map(|found| {
+            let spec = found.spec;
+            let ty = match spec.role {
+                Role::Float => TensorType::F32,
+                Role::Matrix => choice.matrix(&spec.gguf, spec.shape[0]),
+            };
+            Ok(Job {
+                weights: pipeline::weights(options, &spec.gguf, ty, spec.shape[0])?,
+                feedback: None,
+                plan: TensorPlan { ty, name: spec.gguf, shape: spec.shape },
+                path: found.checkpoint.path_of(found.tensor).to_path_buf(),
+                name: found.name,
+                source: Source::Checkpoint(found.checkpoint, found.tensor, found.ty),
+                steps: found.steps,
+                changed: Default::default(),
+            })
         })
-        .collect();
-    check_output(out, checkpoint.paths())?;
+        .collect::<Result<_>>()?;
+    check_output(out, checkpoint.paths().chain(adapters.iter().flat_map(Adapter::paths)))?;
 
     let generation = generation::Generation::read(dir)?;
     let tokenizer = HfTokenizer::read(dir, config.model.vocab_size, &config.token_ids, &generation.eos)?;
@@ -173,6 +209,7 @@ pub fn convert(dir: &Path, out: &Path, options: &Options) -> Result<Report> {
     write_shape(&mut writer, &config);
     writer.set("general.file_type", Gguf::U32(options.file_type.id()));
     writer.set("general.quantization_version", Gguf::U32(QUANTIZATION_VERSION));
+    lora::write(&mut writer, &adapters);
     tokenizer.write(&mut writer);
 
     let plans: Vec<TensorPlan> = jobs.iter().map(|job| job.plan.clone()).collect();
@@ -200,12 +237,23 @@ fn take_ffn_width(checkpoint: &Checkpoint, model: &mut Config, warnings: &mut Ve
     }
 }
 
+/// A tensor of the table, where its data lies, and what adapters do to it.
+struct Found<'a> {
+    spec: TensorSpec,
+    checkpoint: &'a Checkpoint,
+    tensor: &'a Tensor,
+    ty: TensorType,
+    /// The tensor's name in `checkpoint`.
+    name: String,
+    steps: Vec<lora::Step<'a>>,
+}
+
 /// Every tensor of the table with its data; anything else in the checkpoint is an error.
 fn find_tensors<'a>(
     checkpoint: &'a Checkpoint,
     config: &HfConfig,
     warnings: &mut Vec<String>,
-) -> Result<Vec<(TensorSpec, &'a Tensor, TensorType)>> {
+) -> Result<Vec<Found<'a>>> {
     let mut unknown: BTreeSet<&str> = checkpoint.names().collect();
     let mut found = Vec::new();
     let mut embedding = None;
@@ -218,7 +266,7 @@ fn find_tensors<'a>(
         if spec.optional && config.tied {
             // As transformers: a head that is stored beside a tied embedding counts only if it differs.
             if let Some(embedding) = embedding
-                && same_data(checkpoint, embedding, tensor)?
+                && same_data((checkpoint, embedding), (checkpoint, tensor))?
             {
                 continue;
             }
@@ -228,7 +276,7 @@ fn find_tensors<'a>(
             ));
         }
         embedding.get_or_insert(tensor);
-        found.push((spec, tensor, ty));
+        found.push(Found { name: spec.hf.clone(), spec, checkpoint, tensor, ty, steps: Vec::new() });
     }
     match unknown.first() {
         None => Ok(found),
@@ -240,7 +288,7 @@ fn find_tensors<'a>(
 }
 
 /// Whether two tensors hold the same bytes of the same type.
-fn same_data(checkpoint: &Checkpoint, a: &Tensor, b: &Tensor) -> Result<bool> {
+fn same_data((left, a): (&Checkpoint, &Tensor), (right, b): (&Checkpoint, &Tensor)) -> Result<bool> {
     const CHUNK: usize = 1 << 20;
     if a.ty != b.ty || a.len() != b.len() {
         return Ok(false);
@@ -248,8 +296,8 @@ fn same_data(checkpoint: &Checkpoint, a: &Tensor, b: &Tensor) -> Result<bool> {
     let (mut x, mut y) = (vec![0; CHUNK], vec![0; CHUNK]);
     for offset in (0..a.len()).step_by(CHUNK) {
         let n = CHUNK.min((a.len() - offset) as usize);
-        checkpoint.read_at(a, offset, &mut x[..n])?;
-        checkpoint.read_at(b, offset, &mut y[..n])?;
+        left.read_at(a, offset, &mut x[..n])?;
+        right.read_at(b, offset, &mut y[..n])?;
         if x[..n] != y[..n] {
             return Ok(false);
         }
@@ -296,7 +344,10 @@ fn write_shape(writer: &mut GgufWriter, config: &HfConfig) {
 }
 
 /// Refuses to write over an input.
-fn check_output<'a>(out: &Path, inputs: impl Iterator<Item = &'a Path>) -> Result<()> {
+///
+/// # Errors
+/// `out` is one of the inputs.
+pub fn check_output<'a>(out: &Path, inputs: impl Iterator<Item = &'a Path>) -> Result<()> {
     let Ok(target) = out.canonicalize() else { return Ok(()) };
     for input in inputs {
         if input.canonicalize().is_ok_and(|i| i == target) {

@@ -4,14 +4,17 @@
 //! before is being written, so that memory is a few pieces a thread, whatever the model's size.
 
 use super::error::{ConvertError, Result};
+use super::lora::Step;
 use super::safetensors::{Checkpoint, Tensor};
 use super::{Options, Progress};
+use crate::quality::gptq::Feedback;
 use brooklet::gguf::{Gguf, GgufStream, TensorInfo, TensorPlan};
 use brooklet_kernels::{TensorType, format};
 use rayon::prelude::*;
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Elements of a piece: large enough to keep a worker busy, small enough that its f32 copy (512 KiB)
 /// stays in the cache. A multiple of every block.
@@ -52,6 +55,23 @@ impl Source<'_> {
     }
 }
 
+/// The weights of the columns of a matrix that is quantized to `ty`.
+///
+/// # Errors
+/// The importance matrix lacks the matrix, or is of another model.
+pub(super) fn weights(
+    options: &Options,
+    name: &str,
+    ty: TensorType,
+    width: usize,
+) -> Result<Option<Vec<f32>>> {
+    if !ty.is_quantized() || !(options.search || options.imatrix.is_some()) {
+        return Ok(None);
+    }
+    let measured = options.imatrix.map(|imatrix| imatrix.weights(name, width)).transpose()?.flatten();
+    Ok(Some(measured.map_or_else(|| vec![1.0; width], Vec::from)))
+}
+
 /// One tensor on its way.
 pub(super) struct Job<'a> {
     pub plan: TensorPlan,
@@ -59,11 +79,24 @@ pub(super) struct Job<'a> {
     /// For messages: the file that the tensor comes from, and its name there.
     pub path: PathBuf,
     pub name: String,
+    /// How much an error in each column counts; without, the quick way of encoding is taken.
+    pub weights: Option<Vec<f32>>,
+    /// How errors of its columns make up for each other; then pieces are whole rows.
+    pub feedback: Option<Arc<Feedback>>,
+    /// What adapters do to it, in turn.
+    pub steps: Vec<Step<'a>>,
+    /// Set when a weight has come out of Q4_0 as another than went in.
+    pub changed: AtomicBool,
 }
 
 impl Job<'_> {
     pub fn elements(&self) -> usize {
         self.plan.shape.iter().product()
+    }
+
+    /// Whether it is rounded to another type's grid.
+    pub fn is_quantized(&self) -> bool {
+        self.plan.ty.is_quantized() && self.source.ty() != self.plan.ty
     }
 
     pub fn input_bytes(&self) -> u64 {
@@ -77,24 +110,117 @@ impl Job<'_> {
     /// Encodes `len` elements from element `start` on.
     fn encode(&self, start: usize, len: usize, out: &mut Vec<u8>) -> Result<()> {
         thread_local! {
-            static SCRATCH: RefCell<(Vec<u8>, Vec<f32>)> = const { RefCell::new((Vec::new(), Vec::new())) };
+            static SCRATCH: RefCell<(Vec<u8>, [Vec<f32>; 2])> =
+                const { RefCell::new((Vec::new(), [Vec::new(), Vec::new()])) };
         }
         let (from, to) = (self.source.ty(), self.plan.ty);
         let bytes = |ty: TensorType, n: usize| ty.bytes_for(n).expect("pieces are whole blocks");
-        SCRATCH.with_borrow_mut(|(buffer, floats)| {
+        SCRATCH.with_borrow_mut(|(buffer, [floats, weights])| {
             self.source.with_bytes(bytes(from, start), bytes(from, len), buffer, |data| {
                 floats.resize(len, 0.0);
                 format::decode(from, data, floats);
+                self.steps.iter().try_for_each(|step| step.apply(start, floats))?;
                 check_range(&self.path, &self.name, floats, to)?;
                 out.resize(bytes(to, len), 0);
-                if from == to {
-                    out.copy_from_slice(data);
-                } else {
-                    format::encode(to, floats, out);
+                match &self.weights {
+                    _ if from == to && self.steps.is_empty() => out.copy_from_slice(data),
+                    _ if let Some(feedback) = &self.feedback => feedback.encode(to, floats, out),
+                    None => format::encode(to, floats, out),
+                    Some(columns) => {
+                        weights.clear();
+                        weights.extend(columns.iter().cycle().skip(start % columns.len()).take(len));
+                        favour_large(floats, weights, to.block_len());
+                        format::encode_weighted(to, floats, weights, out);
+                    }
+                }
+                if from != to && to == TensorType::Q4_0 && !self.changed.load(Ordering::Relaxed) {
+                    self.changed.fetch_or(!self.gives_back(out, floats), Ordering::Relaxed);
                 }
                 Ok(())
             })
         })
+    }
+
+    /// Whether `encoded`, in the type of the source again, is what was read: `floats`.
+    fn gives_back(&self, encoded: &[u8], floats: &[f32]) -> bool {
+        if !self.steps.is_empty() {
+            return false;
+        }
+        let from = self.source.ty();
+        let mut back = vec![0.0; floats.len()];
+        format::decode(self.plan.ty, encoded, &mut back);
+        let mut stored = vec![0; from.bytes_for(back.len()).expect("float types have blocks of one")];
+        format::encode(from, &back, &mut stored);
+        format::decode(from, &stored, &mut back);
+        // As numbers: a negative scale makes zeros negative, which Q4_0 does not keep.
+        back == *floats
+    }
+
+    /// Whether a tensor that went to Q4_0 was on a Q4_0 grid, so that it comes back as it was.
+    pub fn kept(&self) -> bool {
+        let encoded = self.plan.ty == TensorType::Q4_0 && self.source.ty() != TensorType::Q4_0;
+        encoded && !self.changed.load(Ordering::Relaxed)
+    }
+}
+
+impl Job<'_> {
+    /// Measures the rows or columns that steps rescale to a learned length, by a pass over the tensor for each.
+    fn measure(&self) -> Result<()> {
+        let (Some(&row_len), elements) = (self.plan.shape.first(), self.elements()) else { return Ok(()) };
+        // Whole rows at a time, about a piece.
+        let len = row_len * (PIECE / row_len).max(1);
+        for (i, step) in self.steps.iter().enumerate().filter(|(_, step)| step.wants_lengths()) {
+            let starts: Vec<usize> = (0..elements).step_by(len).collect();
+            let mut squares = Vec::new();
+            for batch in starts.chunks(2 * rayon::current_num_threads()) {
+                let parts: Vec<Vec<f64>> = batch
+                    .par_iter()
+                    .map(|&start| self.squares(start, len.min(elements - start), i))
+                    .collect::<Result<_>>()?;
+                for part in parts {
+                    if step.by_column() && !squares.is_empty() {
+                        squares.iter_mut().zip(part).for_each(|(sum, x): (&mut f64, f64)| *sum += x);
+                    } else {
+                        squares.extend(part);
+                    }
+                }
+            }
+            squares.iter_mut().for_each(|x| *x = x.sqrt());
+            step.set_lengths(&squares)?;
+        }
+        Ok(())
+    }
+
+    /// Sums of squares of rows, or of columns, in some whole rows, before step `i` rescales them.
+    fn squares(&self, start: usize, len: usize, i: usize) -> Result<Vec<f64>> {
+        let row_len = self.plan.shape[0];
+        let from = self.source.ty();
+        let bytes = |n: usize| from.bytes_for(n).expect("float types have blocks of one");
+        let mut w = vec![0.0; len];
+        self.source.with_bytes(bytes(start), bytes(len), &mut Vec::new(), |data| {
+            format::decode(from, data, &mut w);
+            Ok(())
+        })?;
+        self.steps[..i].iter().try_for_each(|step| step.apply(start, &mut w))?;
+        self.steps[i].add(start, &mut w)?;
+        let square = |v: &f32| f64::from(*v).powi(2);
+        if !self.steps[i].by_column() {
+            return Ok(w.chunks(row_len).map(|row| row.iter().map(square).sum()).collect());
+        }
+        let mut sums = vec![0.0; row_len];
+        for row in w.chunks(row_len) {
+            sums.iter_mut().zip(row).for_each(|(sum, v)| *sum += square(v));
+        }
+        Ok(sums)
+    }
+}
+
+/// Raises the weights of the large values of a block: those of equal mean squares of inputs, they matter more to the
+/// model's output, as the divergence from the float model shows (docs/quality.md).
+fn favour_large(x: &[f32], weights: &mut [f32], block: usize) {
+    for (x, weights) in x.chunks(block).zip(weights.chunks_mut(block)) {
+        let mean = x.iter().map(|v| v * v).sum::<f32>() / block as f32;
+        weights.iter_mut().zip(x).for_each(|(w, v)| *w *= (mean + v * v).sqrt());
     }
 }
 
@@ -117,13 +243,30 @@ fn check_range(path: &Path, name: &str, x: &[f32], to: TensorType) -> Result<()>
 
 /// Encodes all tensors in order into the stream and finishes it.
 pub(super) fn run(jobs: &[Job], mut stream: GgufStream, options: &Options) -> Result<()> {
+    for job in jobs {
+        if options.cancelled() {
+            return Err(ConvertError::Cancelled);
+        }
+        job.measure()?;
+    }
     let total = jobs.iter().map(Job::input_bytes).sum();
-    let mut done = 0;
+    encode_all(jobs, &mut stream, options, &mut Progress { done: 0, total })?;
+    Ok(stream.finish()?)
+}
+
+/// Encodes tensors in order into the stream.
+pub(super) fn encode_all(
+    jobs: &[Job],
+    stream: &mut GgufStream,
+    options: &Options,
+    progress: &mut Progress,
+) -> Result<()> {
     let pieces: Vec<Piece> = jobs
         .iter()
         .flat_map(|job| {
             let len = job.elements();
-            (0..len).step_by(PIECE).map(move |start| Piece { job, start, len: PIECE.min(len - start) })
+            let piece = if job.feedback.is_some() { whole_rows(job.plan.shape[0]) } else { PIECE };
+            (0..len).step_by(piece).map(move |start| Piece { job, start, len: piece.min(len - start) })
         })
         .collect();
 
@@ -133,7 +276,7 @@ pub(super) fn run(jobs: &[Job], mut stream: GgufStream, options: &Options) -> Re
     let mut ready = 0;
     // One round more than there are batches: the last only writes.
     for batch in pieces.chunks(width).chain([&[][..]]) {
-        if options.cancel.is_some_and(|c| c.load(Ordering::Relaxed)) {
+        if options.cancelled() {
             return Err(ConvertError::Cancelled);
         }
         let (write, encode) = rayon::join(
@@ -149,12 +292,17 @@ pub(super) fn run(jobs: &[Job], mut stream: GgufStream, options: &Options) -> Re
         encode?;
         std::mem::swap(&mut encoded, &mut written);
         ready = batch.len();
-        done += batch.iter().map(Piece::input_bytes).sum::<u64>();
-        if let Some(progress) = options.progress {
-            progress(Progress { done, total });
+        progress.done += batch.iter().map(Piece::input_bytes).sum::<u64>();
+        if let Some(tell) = options.progress {
+            tell(*progress);
         }
     }
-    Ok(stream.finish()?)
+    Ok(())
+}
+
+/// The largest piece of whole rows.
+fn whole_rows(width: usize) -> usize {
+    (PIECE / width).max(1) * width
 }
 
 /// A run of whole blocks of one tensor.

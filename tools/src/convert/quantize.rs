@@ -2,14 +2,16 @@
 
 use super::error::{ConvertError, Result};
 use super::pipeline::{self, Job, Source};
-use super::{Choice, Options, QUANTIZATION_VERSION, Report, check_output, gqa};
+use super::{Choice, Options, Progress, QUANTIZATION_VERSION, Report, check_output, gqa};
+use crate::quality::gptq::{self, Gptq};
 use brooklet::Gguf;
-use brooklet::gguf::{GgufWriter, TensorInfo, TensorPlan, Value};
+use brooklet::gguf::{GgufStream, GgufWriter, TensorInfo, TensorPlan, Value};
 use brooklet::model::Config;
 use brooklet::model::tensors::{Role, TensorSpec, specs};
 use brooklet_kernels::TensorType;
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 /// Converts the float LFM2 file `input` (F32, F16 or BF16, brooklet's or llama.cpp's) to `out`, which is
@@ -19,6 +21,14 @@ use std::time::Instant;
 /// An invalid file, another architecture, tensors that are not the architecture's, a tensor that is
 /// quantized already, or a file that cannot be read or written.
 pub fn quantize(input: &Path, out: &Path, options: &Options) -> Result<Report> {
+    quantize_with(input, out, options, None)
+}
+
+/// As [`quantize`]; with `gptq`, which has the model of `input`, matrices are rounded with error feedback.
+///
+/// # Errors
+/// As [`quantize`], and those of [`Gptq::feedback`].
+pub fn quantize_with(input: &Path, out: &Path, options: &Options, gptq: Option<&Gptq>) -> Result<Report> {
     let start = Instant::now();
     let gguf = Gguf::open(input)?;
     check_output(out, std::iter::once(input))?;
@@ -32,7 +42,7 @@ pub fn quantize(input: &Path, out: &Path, options: &Options) -> Result<Report> {
         tied: gguf.tensor("output.weight").is_none(),
         gqa: gqa(&config),
     };
-    let jobs = jobs(input, &gguf, &config, &choice)?;
+    let mut jobs = jobs(input, &gguf, &config, &choice, options)?;
 
     let mut writer = GgufWriter::new();
     writer.copy_metadata(&gguf);
@@ -42,12 +52,48 @@ pub fn quantize(input: &Path, out: &Path, options: &Options) -> Result<Report> {
         writer.remove(key);
     }
     let plans: Vec<TensorPlan> = jobs.iter().map(|job| job.plan.clone()).collect();
-    pipeline::run(&jobs, writer.create(out, &plans)?, options)?;
+    let stream = writer.create(out, &plans)?;
+    match gptq {
+        None => pipeline::run(&jobs, stream, options)?,
+        Some(gptq) => run_with_feedback(&mut jobs, stream, options, gptq)?,
+    }
     Ok(Report::new(out, &jobs, start, Vec::new()))
 }
 
+/// As [`pipeline::run`], taking the text through the model once for so many matrices as fit into memory.
+fn run_with_feedback(jobs: &mut [Job], mut stream: GgufStream, options: &Options, gptq: &Gptq) -> Result<()> {
+    let mut progress = Progress { done: 0, total: jobs.iter().map(Job::input_bytes).sum() };
+    let go_on = || !options.cancel.is_some_and(|c| c.load(Ordering::Relaxed));
+    let bytes = |job: &Job| if job.is_quantized() { size_of::<f32>() * job.plan.shape[0].pow(2) } else { 0 };
+    let mut rest = jobs;
+    while !rest.is_empty() {
+        let mut taken = bytes(&rest[0]);
+        let more = rest[1..].iter().take_while(|job| {
+            taken += bytes(job);
+            taken <= gptq::MEMORY
+        });
+        let (now, later) = rest.split_at_mut(1 + more.count());
+        let names: Vec<&str> =
+            now.iter().filter(|job| job.is_quantized()).map(|job| job.plan.name.as_str()).collect();
+        let mut feedback = gptq.feedback(&names, go_on)?;
+        for job in now.iter_mut() {
+            job.feedback = feedback.remove(&job.plan.name);
+        }
+        pipeline::encode_all(now, &mut stream, options, &mut progress)?;
+        now.iter_mut().for_each(|job| job.feedback = None);
+        rest = later;
+    }
+    Ok(stream.finish()?)
+}
+
 /// Every tensor of the file, in its order, which must be those of the table.
-fn jobs<'a>(path: &Path, gguf: &'a Gguf, config: &Config, choice: &Choice) -> Result<Vec<Job<'a>>> {
+fn jobs<'a>(
+    path: &Path,
+    gguf: &'a Gguf,
+    config: &Config,
+    choice: &Choice,
+    options: &Options,
+) -> Result<Vec<Job<'a>>> {
     let mut missing: BTreeMap<String, TensorSpec> =
         specs(config).into_iter().map(|spec| (spec.gguf.clone(), spec)).collect();
     let mut jobs = Vec::new();
@@ -70,6 +116,10 @@ fn jobs<'a>(path: &Path, gguf: &'a Gguf, config: &Config, choice: &Choice) -> Re
             source: Source::Gguf(gguf, info),
             path: path.to_path_buf(),
             name: info.name.clone(),
+            weights: pipeline::weights(options, &info.name, ty, info.shape[0])?,
+            feedback: None,
+            steps: Vec::new(),
+            changed: Default::default(),
         });
     }
     match missing.into_values().find(|spec| !spec.optional) {

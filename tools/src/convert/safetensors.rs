@@ -74,6 +74,17 @@ impl Checkpoint {
         Ok(checkpoint)
     }
 
+    /// Opens one file of `dir` as a checkpoint of its own.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::open`].
+    pub fn open_file(dir: &Path, path: PathBuf) -> Result<Checkpoint> {
+        let mut checkpoint =
+            Checkpoint { dir: dir.to_path_buf(), shards: Vec::new(), tensors: BTreeMap::new() };
+        checkpoint.add_shard(path)?;
+        Ok(checkpoint)
+    }
+
     fn open_shards(&mut self, index_path: &Path, index: &Index) -> Result<()> {
         let names: BTreeSet<&str> = index.weight_map.values().map(String::as_str).collect();
         for name in names {
@@ -178,6 +189,11 @@ impl Checkpoint {
     /// A tensor by name.
     pub fn get(&self, name: &str) -> Option<&Tensor> {
         self.tensors.get(name)
+    }
+
+    /// What a tensor of this checkpoint is called.
+    pub fn name_of(&self, tensor: &Tensor) -> Option<&str> {
+        self.tensors.iter().find(|(_, t)| std::ptr::eq(*t, tensor)).map(|(name, _)| name.as_str())
     }
 
     /// The file that holds a tensor of this checkpoint.

@@ -215,7 +215,7 @@ fn convert(repo: &Repo, list: &FileList, ty: convert::FileType) -> Result<PathBu
         bar.set_length(p.total);
         bar.set_position(p.done);
     };
-    let options = convert::Options { file_type: ty, progress: Some(&progress), cancel: None };
+    let options = convert::Options { file_type: ty, progress: Some(&progress), ..Default::default() };
     let outcome = convert::convert(&repo.files(list), &out, &options);
     bar.finish_and_clear();
     for warning in outcome?.warnings {

@@ -1,0 +1,62 @@
+//! `brooklet imatrix`: measure which columns of a model's matrices matter.
+
+use crate::model_args::{ModelArgs, parse_positive};
+use crate::quality::calibration;
+use crate::quality::imatrix::{self, Collector};
+use crate::quality::windows::DEFAULT_CONTEXT;
+use crate::ui;
+use anyhow::Result;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// Arguments of `brooklet imatrix`.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Takes a text through a model and sums, for every matrix, the squares of what its columns read, in \
+                  llama.cpp's format. The text should be of the kind that the model is for; 50,000 tokens are plenty. \
+                  The model should be a float one, of the checkpoint that is quantized later.\n\n\
+                  Example:\n  brooklet convert LFM2-350M --type bf16\n  \
+                  brooklet imatrix -m LFM2-350M-BF16.gguf -f text.txt -o LFM2-350M.imatrix.gguf\n  \
+                  brooklet convert LFM2-350M --type q4_k_m --imatrix LFM2-350M.imatrix.gguf"
+)]
+#[command(mut_arg("seed", |a| a.hide(true)))]
+#[command(mut_arg("ctx", |a| a.help("Tokens of a window of the text [default: 512]")))]
+pub struct Args {
+    #[command(flatten)]
+    model: ModelArgs,
+    /// The text
+    #[arg(short, long, value_name = "FILE")]
+    file: PathBuf,
+    /// Where to write
+    #[arg(short, long, value_name = "FILE")]
+    output: PathBuf,
+    /// Windows to take [default: all that the text fills]
+    #[arg(long, value_name = "N", value_parser = parse_positive)]
+    chunks: Option<usize>,
+    /// Take what spells special tokens in the text, such as <|im_start|>, for these tokens
+    #[arg(long)]
+    parse_special: bool,
+}
+
+/// Runs the command; the file's path goes to stdout when it is complete.
+pub fn run(mut args: Args) -> Result<()> {
+    let model = args.model.open()?;
+    let window = *args.model.ctx.get_or_insert(DEFAULT_CONTEXT.min(model.config().context_length));
+    let tokenizer = args.model.tokenizer(model.gguf())?;
+    let mut session = args.model.session(&model)?;
+    let mut windows = calibration::read(&tokenizer, &args.file, window, args.parse_special)?;
+    windows.truncate(args.chunks.unwrap_or(usize::MAX));
+
+    let bar = ui::step_bar(windows.len() as u64, "measuring");
+    let cancel = ui::interrupted();
+    let collector = Arc::new(Collector::default());
+    calibration::observe(&mut session, &windows, Collector::observer(&collector), |taken| {
+        bar.set_position(taken as u64);
+        !cancel.load(Ordering::Relaxed)
+    })?;
+    bar.finish_and_clear();
+    let dataset = args.file.to_string_lossy();
+    imatrix::write(&args.output, &collector.sums(), &dataset, windows.len(), window)?;
+    ui::print_line(&args.output.display())
+}

@@ -1,0 +1,54 @@
+//! A text taken through a model to see what its matrices read.
+
+use super::windows::Windows;
+use crate::conversation::read_text;
+use anyhow::{Context, Result, bail};
+use brooklet::model::Observer;
+use brooklet::tokenizer::Special;
+use brooklet::{Session, Tokenizer};
+use std::path::Path;
+
+/// The windows of a file's text. `parse_special` takes `<|im_start|>` and its kind in the text for the tokens, else for
+/// text.
+///
+/// # Errors
+/// A file that cannot be read; see [`Windows::new`].
+pub fn read(
+    tokenizer: &Tokenizer,
+    path: &Path,
+    context: usize,
+    parse_special: bool,
+) -> Result<Vec<Vec<u32>>> {
+    let text = read_text(path)?;
+    let special = if parse_special { Special::Parse } else { Special::Plain };
+    let windows =
+        Windows::new(&text, tokenizer, context, None, special).with_context(|| path.display().to_string())?;
+    Ok((0..windows.len()).map(|i| windows.ids(i)).collect())
+}
+
+/// Takes every window through the model, showing `observer` what every matrix reads, the output head at every position
+/// too. `on_window` is called with the number of windows taken; its `false` ends it.
+///
+/// # Errors
+/// A window that the session has no room for.
+pub fn observe(
+    session: &mut Session,
+    windows: &[Vec<u32>],
+    observer: Observer,
+    mut on_window: impl FnMut(usize) -> bool,
+) -> Result<()> {
+    session.observe(Some(observer));
+    let mut run = || -> Result<()> {
+        for (i, window) in windows.iter().enumerate() {
+            session.reset();
+            session.prefill_each(window, |_, _| ())?;
+            if !on_window(i + 1) {
+                bail!("cancelled; nothing was written");
+            }
+        }
+        Ok(())
+    };
+    let outcome = run();
+    session.observe(None);
+    outcome
+}
