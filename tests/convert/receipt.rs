@@ -81,7 +81,6 @@ fn a_quantized_gguf_gets_a_receipt_too() {
     for key in ["perplexity", "base_perplexity", "kl_divergence", "same_top"] {
         assert_eq!(number(&quantized, key), number(&converted, key), "{key}");
     }
-    // The ids that the file's own tokenizer gives are the reference's.
     for key in ["brooklet.self_test.texts", "brooklet.self_test.ids"] {
         assert_eq!(quantized.get(key), converted.get(key));
     }
@@ -89,17 +88,19 @@ fn a_quantized_gguf_gets_a_receipt_too() {
     assert!(over.code == 1 && over.stderr.contains("base.gguf"), "{}", over.stderr);
 }
 
+fn strings(gguf: &Gguf, key: &str) -> Vec<String> {
+    let Some(Value::Array(array)) = gguf.get(key) else { panic!("{key} is no array") };
+    let text = |value| match value {
+        Value::String(text) => text.to_string(),
+        other => panic!("{other:?}"),
+    };
+    array.iter().map(text).collect()
+}
+
 /// Writes the file anew with these ids for the first text.
 fn change_ids(from: &Path, to: &Path, ids: &str) {
     let gguf = Gguf::open(from).expect("it opens");
-    let Some(Value::Array(array)) = gguf.get("brooklet.self_test.ids") else { panic!("no ids") };
-    let mut all: Vec<String> = array
-        .iter()
-        .map(|value| match value {
-            Value::String(text) => text.to_string(),
-            other => panic!("{other:?}"),
-        })
-        .collect();
+    let mut all = strings(&gguf, "brooklet.self_test.ids");
     all[0] = ids.to_string();
     let mut writer = GgufWriter::new();
     writer.copy_metadata(&gguf);
@@ -120,6 +121,16 @@ fn the_self_test_finds_another_tokenizer() {
     let dir = tempfile::tempdir().expect("a directory");
     let [model, text] = inputs();
     ok(run(dir.path(), &["convert", &model, "-T", "q8_0", "-o", "m.gguf", "--receipt", &text]));
+    // The ids are those of the reference.
+    let reference = tokenizers::Tokenizer::from_file(format!("{model}/tokenizer.json")).expect("a tokenizer");
+    let gguf = Gguf::open(&dir.path().join("m.gguf")).expect("it opens");
+    let texts = strings(&gguf, "brooklet.self_test.texts");
+    assert_eq!(texts.len(), 8);
+    for (text, ids) in texts.iter().zip(strings(&gguf, "brooklet.self_test.ids")) {
+        let encoding = reference.encode(text.as_str(), false).expect("ids");
+        let expected: Vec<String> = encoding.get_ids().iter().map(u32::to_string).collect();
+        assert_eq!(ids, expected.join(" "), "{text:?}");
+    }
     let verify = |file: &str| run(dir.path(), &["run", "-m", file, "--verify", "-n", "1", "-p", "Hello"]);
     let out = ok(verify("m.gguf"));
     assert!(out.stderr.contains("in 8 of 8 texts"), "{}", out.stderr);

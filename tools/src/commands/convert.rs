@@ -6,10 +6,8 @@ use crate::convert::{self, Checkpoint, FileType, Options, Progress, Report};
 use crate::hub;
 use crate::model_args::parse_model;
 use crate::quality::imatrix::Imatrix;
-use crate::quality::receipt::SelfTest;
 use crate::ui;
 use anyhow::{Context, Result, bail};
-use brooklet::Gguf;
 use brooklet_kernels::TensorType;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -123,8 +121,7 @@ pub fn run(args: Args) -> Result<()> {
     let Some(text) = &encoding.receipt else { return report(&make(&output)?) };
     let inputs: Vec<PathBuf> = Checkpoint::open(&dir)?.paths().map(Path::to_path_buf).collect();
     let measurement = Measurement { text, output: &output, inputs: &inputs, threads: encoding.threads() };
-    let self_test = |_: &Gguf| Ok(SelfTest::of_checkpoint(&dir)?);
-    report(&with_receipt(&measurement, make, self_test, |cancel| open_base(&dir, &adapters, cancel))?)
+    report(&with_receipt(&measurement, make, |cancel| open_base(&dir, &adapters, cancel))?)
 }
 
 pub(super) fn parse_type(text: &str) -> Result<FileType, String> {

@@ -6,10 +6,9 @@ use crate::convert::{self, Options};
 use crate::model_args::open_model;
 use crate::quality::calibration;
 use crate::quality::gptq::Gptq;
-use crate::quality::receipt::SelfTest;
 use crate::quality::windows::DEFAULT_CONTEXT;
 use anyhow::Result;
-use brooklet::{Gguf, Session, SessionOptions, Tokenizer};
+use brooklet::{Session, SessionOptions, Tokenizer};
 use std::path::{Path, PathBuf};
 
 /// Arguments of `brooklet quantize`.
@@ -48,8 +47,7 @@ pub fn run(args: Args) -> Result<()> {
     let Some(text) = &args.encoding.receipt else { return report(&make(&args.output)?) };
     let (output, inputs) = (&*args.output, std::slice::from_ref(&args.input));
     let measurement = Measurement { text, output, inputs, threads: args.encoding.threads() };
-    let self_test = |gguf: &Gguf| Ok(SelfTest::of_gguf(gguf)?);
-    report(&with_receipt(&measurement, make, self_test, |_| Ok((None, open_model(&args.input)?)))?)
+    report(&with_receipt(&measurement, make, |_| Ok((None, open_model(&args.input)?)))?)
 }
 
 /// The model and the text's windows.

@@ -9,7 +9,7 @@ use crate::quality::windows::{Options, Progress};
 use crate::terminal::note;
 use crate::ui;
 use anyhow::{Context, Result};
-use brooklet::{Gguf, Model, SessionOptions, Tokenizer};
+use brooklet::{Model, SessionOptions};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -35,7 +35,6 @@ pub(super) type Base = (Option<TempDir>, Arc<Model>);
 pub(super) fn with_receipt(
     measurement: &Measurement,
     make: impl FnOnce(&Path) -> Result<Report>,
-    self_test: impl FnOnce(&Gguf) -> Result<SelfTest>,
     base: impl FnOnce(&AtomicBool) -> Result<Base>,
 ) -> Result<Report> {
     let &Measurement { text: path, output, inputs, threads } = measurement;
@@ -53,8 +52,7 @@ pub(super) fn with_receipt(
     let mut report = make(&unmeasured)?;
 
     let model = open_model(&unmeasured)?;
-    let self_test = self_test(model.gguf())?;
-    self_test.check(&Tokenizer::from_gguf(model.gguf())?)?;
+    let self_test = SelfTest::of(model.gguf())?;
     let cancel = ui::interrupted();
     let (_directory, base) = base(&cancel)?;
     let bar = ui::step_bar(0, "measuring");
