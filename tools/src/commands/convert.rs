@@ -1,6 +1,6 @@
 //! `brooklet convert`: turn a Hugging Face LFM2 checkpoint directory into a GGUF file.
 
-use super::perplexity::open_base;
+use super::base::{LoraArgs, open_base};
 use super::receipt::{Measurement, with_receipt};
 use crate::convert::{self, Checkpoint, FileType, Options, Progress, Report};
 use crate::hub;
@@ -49,26 +49,6 @@ pub struct Args {
 
     #[command(flatten)]
     encoding: EncodingArgs,
-}
-
-/// Adapters to merge.
-#[derive(Debug, clap::Args)]
-pub(super) struct LoraArgs {
-    /// Merge this LoRA adapter (a directory that PEFT wrote) into the weights; may be given more than once
-    #[arg(long, value_name = "DIR")]
-    pub lora: Vec<PathBuf>,
-
-    /// How strongly adapters count
-    #[arg(long, value_name = "X", default_value_t = 1.0, requires = "lora", value_parser = parse_scale,
-          allow_negative_numbers = true)]
-    pub lora_scale: f32,
-}
-
-impl Default for LoraArgs {
-    /// None.
-    fn default() -> Self {
-        LoraArgs { lora: Vec::new(), lora_scale: 1.0 }
-    }
 }
 
 /// How weights are encoded.
@@ -126,10 +106,6 @@ pub fn run(args: Args) -> Result<()> {
 
 pub(super) fn parse_type(text: &str) -> Result<FileType, String> {
     text.parse()
-}
-
-fn parse_scale(text: &str) -> Result<f32, String> {
-    text.parse().ok().filter(|x: &f32| x.is_finite()).ok_or_else(|| "expected a number, as 0.5".into())
 }
 
 /// `NAME-TYPE.gguf` where no file is named, as llama.cpp's converter names files; the names of adapters follow the model's.

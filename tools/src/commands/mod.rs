@@ -1,5 +1,6 @@
 //! The subcommands, one file each.
 
+mod base;
 pub mod bench;
 pub mod chat;
 pub mod convert;

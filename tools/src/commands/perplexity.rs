@@ -1,20 +1,16 @@
 //! `brooklet perplexity`: measure how well a model predicts a text, alone or beside the model that it was made of.
 
-use super::convert::LoraArgs;
-use super::receipt::Base;
+use super::base::{LoraArgs, open_base};
 use crate::conversation::{read_stdin, read_text, without_last_newline};
-use crate::convert::{self, Checkpoint, FileType};
-use crate::model_args::{ModelArgs, open_model, parse_model, parse_positive};
+use crate::model_args::{ModelArgs, parse_model, parse_positive};
 use crate::quality::divergence::{Comparison, compare};
 use crate::quality::perplexity::{Estimate, Perplexity, measure};
 use crate::quality::windows::{DEFAULT_CONTEXT, Extent, Options, Progress};
-use crate::terminal::{note, print_json};
+use crate::terminal::print_json;
 use crate::ui;
-use anyhow::{Context, Result};
-use brooklet_kernels::TensorType;
+use anyhow::Result;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
 
 /// Arguments of `brooklet perplexity`.
 #[derive(Debug, clap::Args)]
@@ -106,44 +102,6 @@ pub fn run(args: Args) -> Result<()> {
             print(&args, &figures, &figures.extent, &comparison_rows(&figures))
         }
     }
-}
-
-/// Opens a base; of a checkpoint directory, with adapters perhaps, it makes a GGUF file, which goes with the directory
-/// that is returned.
-pub(super) fn open_base(path: &Path, adapters: &LoraArgs, cancel: &AtomicBool) -> Result<Base> {
-    if !path.is_dir() {
-        return Ok((None, open_model(path)?));
-    }
-    let checkpoint = Checkpoint::open(path)?;
-    let exact = |ty| checkpoint.names().filter_map(|n| checkpoint.get(n)).all(|t| t.ty == Ok(ty));
-    let as_it_is = adapters.lora.is_empty() && exact(TensorType::BF16);
-    let file_type = if as_it_is { FileType::BF16 } else { FileType::F32 };
-    let directory = tempfile::tempdir().context("no directory for temporary files")?;
-    let file = directory.path().join("base.gguf");
-    note(format_args!(
-        "converting {} to {file_type}, for this measurement, in {}",
-        path.display(),
-        file.display()
-    ));
-    let bar = ui::byte_bar(0, "converting");
-    let progress = |p: convert::Progress| {
-        bar.set_length(p.total);
-        bar.set_position(p.done);
-    };
-    let options = convert::Options {
-        file_type,
-        lora: &adapters.lora,
-        lora_scale: adapters.lora_scale,
-        progress: Some(&progress),
-        cancel: Some(cancel),
-        ..Default::default()
-    };
-    let report = convert::convert(path, &file, &options);
-    bar.finish_and_clear();
-    for warning in report?.warnings {
-        note(format_args!("warning: {warning}"));
-    }
-    Ok((Some(directory), open_model(&file)?))
 }
 
 fn print(args: &Args, figures: &impl Serialize, extent: &Extent, rows: &[[String; 2]]) -> Result<()> {

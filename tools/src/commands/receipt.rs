@@ -1,5 +1,6 @@
 //! `--receipt` of `convert` and `quantize`: measures the new file beside the float weights and writes the figures into it.
 
+use super::base::Base;
 use crate::conversation::{read_text, without_last_newline};
 use crate::convert::{Report, check_output};
 use crate::model_args::open_model;
@@ -9,11 +10,9 @@ use crate::quality::windows::{Options, Progress};
 use crate::terminal::note;
 use crate::ui;
 use anyhow::{Context, Result};
-use brooklet::{Model, SessionOptions};
+use brooklet::SessionOptions;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use tempfile::TempDir;
 
 /// What is measured, and beside what.
 pub(super) struct Measurement<'a> {
@@ -26,9 +25,6 @@ pub(super) struct Measurement<'a> {
     /// Threads, where a number is asked for.
     pub threads: Option<usize>,
 }
-
-/// A float model, and the directory that it lies in if that is to go when it is no longer used.
-pub(super) type Base = (Option<TempDir>, Arc<Model>);
 
 /// Has a file made in a directory for temporary files beside the output, measures it, and writes it with its receipt.
 /// Nothing is left when any of that fails.
