@@ -166,14 +166,9 @@ pub unsafe extern "C" fn brooklet_chat_ids(
         // SAFETY: the header asks for a place for a number and a buffer of `capacity` ids.
         let out = unsafe { Buffer::new(ids, capacity, count) }?;
         // SAFETY: the header asks for an open model and for texts as long as it is told.
-        let (model, messages, tools) = unsafe {
-            (
-                border::object(model, "model")?,
-                border::text(messages, messages_len, "messages")?,
-                border::text(tools, tools_len, "tools")?,
-            )
-        };
-        let (template, messages, tools) = chat(model, messages, tools)?;
+        let model = unsafe { border::object(model, "model") }?;
+        // SAFETY: as above.
+        let (template, messages, tools) = unsafe { chat(model, messages, messages_len, tools, tools_len) }?;
         out.fill("ids", &template.encode(&model.tokenizer, &messages, tools.as_ref(), add_generation_prompt)?)
     })
 }
@@ -196,24 +191,28 @@ pub unsafe extern "C" fn brooklet_chat_text(
         // SAFETY: the header asks for a place for a number and a buffer of `capacity` bytes.
         let out = unsafe { Buffer::new(text, capacity, count) }?;
         // SAFETY: the header asks for an open model and for texts as long as it is told.
-        let (model, messages, tools) = unsafe {
-            (
-                border::object(model, "model")?,
-                border::text(messages, messages_len, "messages")?,
-                border::text(tools, tools_len, "tools")?,
-            )
-        };
-        let (template, messages, tools) = chat(model, messages, tools)?;
+        let model = unsafe { border::object(model, "model") }?;
+        // SAFETY: as above.
+        let (template, messages, tools) = unsafe { chat(model, messages, messages_len, tools, tools_len) }?;
         out.fill_text(&template.render(&messages, tools.as_ref(), add_generation_prompt)?)
     })
 }
 
 /// The template, and the conversation out of its JSON.
-fn chat<'a>(
-    model: &'a Model,
-    messages: &str,
-    tools: &str,
-) -> Result<(&'a ChatTemplate, Vec<Message>, Option<Json>), Failure> {
+///
+/// # Safety
+/// The texts must be there, as long as their lengths say.
+unsafe fn chat(
+    model: &Model,
+    messages: *const c_char,
+    messages_len: usize,
+    tools: *const c_char,
+    tools_len: usize,
+) -> Result<(&ChatTemplate, Vec<Message>, Option<Json>), Failure> {
+    // SAFETY: by the contract.
+    let (messages, tools) = unsafe {
+        (border::text(messages, messages_len, "messages")?, border::text(tools, tools_len, "tools")?)
+    };
     let template = model.template.as_ref().map_err(|e| Failure::Template(e.clone()))?;
     let messages = serde_json::from_str(messages).map_err(|e| {
         Failure::argument("messages", r#"a JSON array of {"role": …, "content": …}"#, e.to_string())
