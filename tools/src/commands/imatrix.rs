@@ -5,7 +5,7 @@ use crate::quality::calibration;
 use crate::quality::imatrix::{self, Collector};
 use crate::quality::windows::DEFAULT_CONTEXT;
 use crate::ui;
-use anyhow::Result;
+use anyhow::{Result, bail};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -51,11 +51,14 @@ pub fn run(mut args: Args) -> Result<()> {
     let bar = ui::step_bar(windows.len() as u64, "measuring");
     let cancel = ui::interrupted();
     let collector = Arc::new(Collector::default());
-    calibration::observe(&mut session, &windows, Collector::observer(&collector), |taken| {
+    let all = calibration::observe(&mut session, &windows, Collector::observer(&collector), |taken| {
         bar.set_position(taken as u64);
         !cancel.load(Ordering::Relaxed)
     })?;
     bar.finish_and_clear();
+    if !all {
+        bail!("cancelled; nothing was written");
+    }
     let dataset = args.file.to_string_lossy();
     imatrix::write(&args.output, &collector.sums(), &dataset, windows.len(), window)?;
     ui::print_line(&args.output.display())

@@ -62,8 +62,9 @@ pub(super) fn with_receipt(
         cancel: Some(&cancel),
         ..Options::default()
     };
-    let comparison = compare(&model, &base, &text, &options).with_context(|| path.display().to_string())?;
+    let comparison = compare(&model, &base, &text, &options);
     bar.finish_and_clear();
+    let comparison = comparison.with_context(|| path.display().to_string())?;
 
     let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
     let receipt = Receipt::new(&name, &text, &comparison);

@@ -161,9 +161,7 @@ impl Job<'_> {
         let encoded = self.plan.ty == TensorType::Q4_0 && self.source.ty() != TensorType::Q4_0;
         encoded && !self.changed.load(Ordering::Relaxed)
     }
-}
 
-impl Job<'_> {
     /// Measures the rows or columns that steps rescale to a learned length, by a pass over the tensor for each.
     fn measure(&self) -> Result<()> {
         let (Some(&row_len), elements) = (self.plan.shape.first(), self.elements()) else { return Ok(()) };

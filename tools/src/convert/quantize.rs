@@ -11,7 +11,6 @@ use brooklet::model::tensors::{Role, TensorSpec, specs};
 use brooklet_kernels::TensorType;
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 /// Converts the float LFM2 file `input` (F32, F16 or BF16, brooklet's or llama.cpp's) to `out`, which is
@@ -63,7 +62,7 @@ pub fn quantize_with(input: &Path, out: &Path, options: &Options, gptq: Option<&
 /// As [`pipeline::run`], taking the text through the model once for so many matrices as fit into memory.
 fn run_with_feedback(jobs: &mut [Job], mut stream: GgufStream, options: &Options, gptq: &Gptq) -> Result<()> {
     let mut progress = Progress { done: 0, total: jobs.iter().map(Job::input_bytes).sum() };
-    let go_on = || !options.cancel.is_some_and(|c| c.load(Ordering::Relaxed));
+    let go_on = || !options.cancelled();
     let bytes = |job: &Job| if job.is_quantized() { size_of::<f32>() * job.plan.shape[0].pow(2) } else { 0 };
     let mut rest = jobs;
     while !rest.is_empty() {

@@ -2,7 +2,7 @@
 
 use super::windows::Windows;
 use crate::conversation::read_text;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use brooklet::model::Observer;
 use brooklet::tokenizer::Special;
 use brooklet::{Session, Tokenizer};
@@ -27,7 +27,7 @@ pub fn read(
 }
 
 /// Takes every window through the model, showing `observer` what every matrix reads, the output head at every position
-/// too. `on_window` is called with the number of windows taken; its `false` ends it.
+/// too. `on_window` is called with the number of windows taken; its `false` ends it. Whether all were taken.
 ///
 /// # Errors
 /// A window that the session has no room for.
@@ -36,17 +36,17 @@ pub fn observe(
     windows: &[Vec<u32>],
     observer: Observer,
     mut on_window: impl FnMut(usize) -> bool,
-) -> Result<()> {
+) -> brooklet::Result<bool> {
     session.observe(Some(observer));
-    let mut run = || -> Result<()> {
+    let mut run = || {
         for (i, window) in windows.iter().enumerate() {
             session.reset();
             session.prefill_each(window, |_, _| ())?;
             if !on_window(i + 1) {
-                bail!("cancelled; nothing was written");
+                return Ok(false);
             }
         }
-        Ok(())
+        Ok(true)
     };
     let outcome = run();
     session.observe(None);

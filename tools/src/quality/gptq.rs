@@ -45,7 +45,8 @@ impl Gptq {
     /// What the inputs of the named matrices say. `go_on` is asked from time to time.
     ///
     /// # Errors
-    /// An input that is not finite; [`ConvertError::Cancelled`] where it was not to go on.
+    /// A window that the session has no room for; an input that is not finite; [`ConvertError::Cancelled`] where it was
+    /// not to go on.
     pub fn feedback(
         &self,
         names: &[&str],
@@ -78,8 +79,9 @@ impl Gptq {
             }
         });
         let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
-        calibration::observe(&mut session, &self.windows, observer, |_| go_on())
-            .map_err(|_| ConvertError::Cancelled)?;
+        if !calibration::observe(&mut session, &self.windows, observer, |_| go_on())? {
+            return Err(ConvertError::Cancelled);
+        }
         drop(session);
         let mut products = products.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(std::mem::take(&mut *products))
