@@ -27,6 +27,19 @@ class Norm(nn.Module):
         return F.rms_norm(x, self.weight.shape, self.weight, self.eps)
 
 
+def attend(q, k, v):
+    """Causal attention of queries [rows, heads, tokens, head_dim] over keys and values of fewer heads."""
+    b, heads, t, size = q.shape
+    if t > 256:
+        return F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
+    # On a CPU plain matrices are up to three times as fast where rows are short.
+    group = heads // k.shape[1]
+    scores = (q.reshape(b, -1, group * t, size) @ k.transpose(-1, -2)).view(b, -1, group, t, t) * size**-0.5
+    later = torch.ones(t, t, dtype=torch.bool, device=q.device).triu(1)
+    shares = scores.float().masked_fill(later, -torch.inf).softmax(-1).to(v.dtype)
+    return (shares.view(b, -1, group * t, t) @ v).view(b, heads, t, size)
+
+
 class Attention(nn.Module):
     def __init__(self, c):
         super().__init__()
@@ -44,8 +57,7 @@ class Attention(nn.Module):
         q = turn(self.q_layernorm(self.q_proj(x).view(b, t, -1, self.head_dim)).transpose(1, 2))
         k = turn(self.k_layernorm(self.k_proj(x).view(b, t, -1, self.head_dim)).transpose(1, 2))
         v = self.v_proj(x).view(b, t, -1, self.head_dim).transpose(1, 2)
-        y = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
-        return self.out_proj(y.transpose(1, 2).reshape(b, t, -1))
+        return self.out_proj(attend(q, k, v).transpose(1, 2).reshape(b, t, -1))
 
 
 class ShortConv(nn.Module):

@@ -1,8 +1,8 @@
 """Trains the demo model on a CPU, resumably: `python train.py` starts, or goes on where it was stopped.
 
 Everything comes from the seed and the step number, so a run that was stopped and resumed sees the same data. The rate
-stays level and falls to zero over the last 30 % of --steps or, with --until, of the time until then. Matrices are
-trained by Muon (momentum made orthogonal), the rest by Adam.
+stays level and falls to zero over the last part of --steps (--fall) or, with --until, of the time until then. Matrices
+are trained by Muon (momentum made orthogonal), the rest by Adam.
 """
 
 import argparse
@@ -43,6 +43,7 @@ def arguments():
     p.add_argument("--seed", type=int, default=3)
     p.add_argument("--muon", type=float, default=0.02, help="learning rate of the matrices")
     p.add_argument("--adam", type=float, default=3e-3, help="learning rate of embedding, norms and conv kernels")
+    p.add_argument("--fall", type=float, default=0.3, help="the part of the run over which the rates fall to zero")
     p.add_argument("--text-share", type=float, default=0.06, help="share of plain English")
     p.add_argument("--threads", type=int, default=2)
     p.add_argument("--save-every", type=float, default=240.0, help="seconds between checkpoints")
@@ -156,8 +157,8 @@ def test_prompts():
 class Muon:
     """Momentum, made orthogonal by Newton-Schulz iteration, for matrices; equal shapes are done together."""
 
-    def __init__(self, params, momentum=0.95):
-        self.params, self.momentum = list(params), momentum
+    def __init__(self, params, momentum=0.95, dtype=torch.float32):
+        self.params, self.momentum, self.dtype = list(params), momentum, dtype
         self.buffers = [torch.zeros_like(p) for p in self.params]
 
     @torch.no_grad()
@@ -169,21 +170,25 @@ class Muon:
         for (rows, cols), group in shapes.items():
             x = torch.stack([g for _, g in group])
             x = x.mT if rows > cols else x
-            x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
+            x = (x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)).to(self.dtype)
             for _ in range(5):
                 a = x @ x.mT
                 x = 3.4445 * x + (-4.7750 * a + 2.0315 * a @ a) @ x
-            x = x.mT if rows > cols else x
+            x = (x.mT if rows > cols else x).float()
             for (p, _), update in zip(group, x):
                 p.mul_(1 - rate * decay).add_(update, alpha=-rate * max(1.0, rows / cols) ** 0.5)
 
 
-FALL = 0.3
+def schedule(step, done, fall):
+    """The rate's share after `done` of the run: level, then falling to zero over its last part."""
+    return min(1.0, (step + 1) / 40) * min(1.0, max(0.0, 1 - done) / fall)
 
 
-def schedule(step, done):
-    """The rate's share after `done` of the run: level, then falling to zero."""
-    return min(1.0, (step + 1) / 40) * min(1.0, max(0.0, 1 - done) / FALL)
+def next_time(clock):
+    """The timestamp of the next time that a clock shows HH:MM."""
+    now = datetime.datetime.now()
+    then = datetime.datetime.combine(now.date(), datetime.time.fromisoformat(clock))
+    return (then if then > now else then + datetime.timedelta(days=1)).timestamp()
 
 
 def main():
@@ -195,7 +200,8 @@ def main():
     net = model.Lfm2(model.config(data.tokenizer.get_vocab_size(), tok.BOS, tok.END, tok.PAD))
     matrices = [p for n, p in net.named_parameters() if p.ndim == 2 and "embed" not in n]
     others = [p for n, p in net.named_parameters() if p.ndim != 2 or "embed" in n]
-    muon, adam = Muon(matrices), torch.optim.AdamW(others, lr=args.adam, betas=(0.9, 0.98), weight_decay=0.0)
+    muon = Muon(matrices, dtype=torch.bfloat16 if args.bf16 else torch.float32)
+    adam = torch.optim.AdamW(others, lr=args.adam, betas=(0.9, 0.98), weight_decay=0.0)
     step, tokens, started, path = 0, 0, time.time(), args.work / "checkpoint.pt"
     if path.exists():
         state = torch.load(path)
@@ -208,7 +214,7 @@ def main():
     hidden = torch.compile(net.hidden, dynamic=True) if args.compile else net.hidden
     log = open(args.work / "train.log", "a", buffering=1)
     print(f"{sum(p.numel() for p in net.parameters())} parameters, from step {step} until {args.until or args.steps}", file=log)
-    until = datetime.datetime.combine(datetime.date.today(), datetime.time.fromisoformat(args.until)).timestamp() if args.until else None
+    until = next_time(args.until) if args.until else None
 
     def save():
         torch.save({"net": net.state_dict(), "adam": adam.state_dict(), "muon": muon.buffers, "step": step, "tokens": tokens, "started": started}, path.with_suffix(".new"))
@@ -221,7 +227,7 @@ def main():
         done = step / args.steps if until is None else (time.time() - started) / (until - started)
         if done >= 1:
             break
-        rate, batches = schedule(step, done), data.step(step)
+        rate, batches = schedule(step, done, args.fall), data.step(step)
         scale = sum(w[:, 1:].sum() for _, w in batches)
         for ids, weights in batches:
             picked = weights[:, 1:] > 0
