@@ -48,7 +48,7 @@ impl Model {
 
     fn matvec(&self, w: &Matrix, rows: Range<usize>, x: &Input<'_>, out: &mut [f32]) {
         let bytes = w.row_bytes();
-        let data = &w.data(&self.gguf)[rows.start * bytes..rows.end * bytes];
+        let data = &w.data(&self.files)[rows.start * bytes..rows.end * bytes];
         self.kernels.matvec(w.ty, data, w.cols, x.activations(w), out);
     }
 }

@@ -30,6 +30,9 @@ pub enum ModelError {
         /// From the file.
         found: brooklet_kernels::TensorType,
     },
+    /// Two files whose matrices cannot stand in for each other.
+    #[error("the files hold models of different shapes")]
+    OtherShape,
     /// The file states something that brooklet does not compute.
     #[error("{0}")]
     Unsupported(String),

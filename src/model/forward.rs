@@ -166,7 +166,7 @@ impl Model {
     /// `n × hidden` rows of the embedding.
     fn embed<'a>(&self, ids: impl Iterator<Item = &'a u32>, x: &mut [f32]) {
         let w = &self.weights.embedding;
-        let data = w.data(&self.gguf);
+        let data = w.data(&self.files);
         for (id, x) in ids.zip(x.chunks_exact_mut(w.cols)) {
             format::decode(w.ty, &data[*id as usize * w.row_bytes()..][..w.row_bytes()], x);
         }
@@ -321,7 +321,7 @@ impl Model {
     ) -> Input<'a> {
         operand.spread.clear();
         if let Some(observer) = &operand.observer {
-            let names: Vec<&str> = readers.iter().map(|w| w.name(&self.gguf)).collect();
+            let names: Vec<&str> = readers.iter().map(|w| w.name(&self.files)).collect();
             observer(&Inputs { readers: &names, width: readers[0].cols, rows: x });
         }
         if readers.iter().any(|w| w.ty.is_quantized()) {
@@ -347,7 +347,7 @@ impl Model {
         }
         let n = out.len() / w.rows;
         let tile_rows = workers.tile_rows(w.rows);
-        let data = w.data(&self.gguf).chunks(tile_rows * w.row_bytes());
+        let data = w.data(&self.files).chunks(tile_rows * w.row_bytes());
         let mut tiles: Vec<_> = tiles(out, w.rows, tile_rows).into_iter().zip(data).collect();
         let Operand { q8, spread, panels, .. } = &mut *x.operand;
         let x = activations(w, x.x, q8);

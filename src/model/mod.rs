@@ -28,7 +28,8 @@ use weights::Weights;
 
 /// An LFM2 model over a mapped file. Immutable; share it in an `Arc`.
 pub struct Model {
-    gguf: Gguf,
+    /// The file, and any that matrices were replaced from.
+    files: Vec<Gguf>,
     config: Config,
     weights: Weights,
     kernels: &'static Kernels,
@@ -59,7 +60,24 @@ impl Model {
     pub fn with_kernels(gguf: Gguf, kernels: &'static Kernels) -> Result<Model> {
         let config = Config::from_gguf(&gguf)?;
         let weights = Weights::bind(&gguf, &config)?;
-        Ok(Model { gguf, config, weights, kernels })
+        Ok(Model { files: vec![gguf], config, weights, kernels })
+    }
+
+    /// The same model with the named matrices taken from another file, to see what one of them does in another type;
+    /// all else, the file that [`Model::gguf`] gives too, stays.
+    ///
+    /// # Errors
+    /// As [`Model::open`]; [`ModelError::OtherShape`] where `gguf` holds a model of another shape.
+    pub fn with_matrices(mut self, gguf: Gguf, names: &[&str]) -> Result<Model> {
+        let config = Config::from_gguf(&gguf)?;
+        let tied = |gguf: &Gguf| gguf.tensor("output.weight").is_none();
+        if config != self.config || tied(&gguf) != tied(self.gguf()) {
+            return Err(ModelError::OtherShape.into());
+        }
+        let others = Weights::bind(&gguf, &config)?;
+        self.weights.replace(others, &self.files, self.files.len(), names);
+        self.files.push(gguf);
+        Ok(self)
     }
 
     /// Starts to read the weights in the order of their use, beside the caller: a file on disk then streams in while
@@ -67,7 +85,7 @@ impl Model {
     /// Where memory is shorter than the file, leave it: pages would be read to be dropped. The thread that reads ends
     /// with the model, or when it is through.
     pub fn read_ahead(self: &Arc<Self>) {
-        let untied = self.gguf.tensor("output.weight").is_some();
+        let untied = self.gguf().tensor("output.weight").is_some();
         // Of an embedding that is not the head, a few rows are used.
         let used = |spec: &tensors::TensorSpec| !(untied && spec.gguf == "token_embd.weight");
         let (head, layers): (Vec<_>, Vec<_>) = tensors::specs(&self.config)
@@ -78,8 +96,8 @@ impl Model {
         let read = move || {
             for spec in layers.iter().chain(&head) {
                 let Some(model) = model.upgrade() else { return };
-                if let Some(tensor) = model.gguf.tensor(&spec.gguf) {
-                    model.gguf.read_ahead(tensor.info);
+                if let Some(tensor) = model.gguf().tensor(&spec.gguf) {
+                    model.gguf().read_ahead(tensor.info);
                 }
             }
         };
@@ -89,7 +107,7 @@ impl Model {
 
     /// The file.
     pub fn gguf(&self) -> &Gguf {
-        &self.gguf
+        &self.files[0]
     }
 
     /// The model's shape.
@@ -104,11 +122,11 @@ impl Model {
 
     /// Bytes of all tensors.
     pub fn size_bytes(&self) -> u64 {
-        self.gguf.tensors().iter().map(|t| t.len as u64).sum()
+        self.gguf().tensors().iter().map(|t| t.len as u64).sum()
     }
 
     /// Elements of all tensors.
     pub fn n_params(&self) -> u64 {
-        self.gguf.tensors().iter().map(|t| t.shape.iter().product::<usize>() as u64).sum()
+        self.gguf().tensors().iter().map(|t| t.shape.iter().product::<usize>() as u64).sum()
     }
 }

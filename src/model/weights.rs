@@ -9,24 +9,27 @@ use crate::gguf::Gguf;
 use brooklet_kernels::{TensorType, format};
 use std::collections::{HashMap, HashSet};
 
-/// A weight matrix in the map: `rows` × `cols`, row-major, of any storage type.
+/// A weight matrix in a map: `rows` × `cols`, row-major, of any storage type.
 #[derive(Clone, Copy, Debug)]
 pub struct Matrix {
     pub ty: TensorType,
     pub rows: usize,
     pub cols: usize,
+    /// Which of the model's files it is in.
+    file: usize,
     index: usize,
 }
 
 impl Matrix {
     /// The rows' bytes, one after the other.
-    pub fn data<'a>(&self, gguf: &'a Gguf) -> &'a [u8] {
+    pub fn data<'a>(&self, files: &'a [Gguf]) -> &'a [u8] {
+        let gguf = &files[self.file];
         gguf.data(&gguf.tensors()[self.index])
     }
 
-    /// The name in the file.
-    pub fn name<'a>(&self, gguf: &'a Gguf) -> &'a str {
-        &gguf.tensors()[self.index].name
+    /// The name in its file.
+    pub fn name<'a>(&self, files: &'a [Gguf]) -> &'a str {
+        &files[self.file].tensors()[self.index].name
     }
 
     /// Bytes a row.
@@ -136,6 +139,30 @@ impl Weights {
         };
         Ok(Weights { embedding, layers, norm: bound.floats("token_embd_norm.weight")?, head })
     }
+
+    /// Takes the named matrices from `others`, which are of a model of the same shape and in `files[file]`.
+    pub fn replace(&mut self, mut others: Weights, files: &[Gguf], file: usize, names: &[&str]) {
+        for (own, other) in self.matrices().into_iter().zip(others.matrices()) {
+            if names.contains(&own.name(files)) {
+                *own = Matrix { file, ..*other };
+            }
+        }
+    }
+
+    /// Every matrix, in an order that the shape decides.
+    fn matrices(&mut self) -> Vec<&mut Matrix> {
+        let mut out = vec![&mut self.embedding, &mut self.head];
+        for Layer { mixer, mlp: Mlp { gate, up, down }, .. } in &mut self.layers {
+            match mixer {
+                Mixer::ShortConv(ShortConv { in_proj, out_proj, .. }) => out.extend([in_proj, out_proj]),
+                Mixer::Attention(Attention { q_proj, k_proj, v_proj, out_proj, .. }) => {
+                    out.extend([q_proj, k_proj, v_proj, out_proj]);
+                }
+            }
+            out.extend([gate, up, down]);
+        }
+        out
+    }
 }
 
 /// The tensors whose shape has been checked, by name.
@@ -186,7 +213,7 @@ impl Bound<'_> {
         let index = self.index(name)?;
         let info = &self.gguf.tensors()[index];
         let cols = info.shape[0];
-        Ok(Matrix { ty: info.ty, rows: info.shape.get(1).copied().unwrap_or(1), cols, index })
+        Ok(Matrix { ty: info.ty, rows: info.shape.get(1).copied().unwrap_or(1), cols, file: 0, index })
     }
 
     fn floats(&self, name: &str) -> Result<Vec<f32>> {

@@ -327,6 +327,14 @@ fn the_commands_do_it() {
     let read = |name: &str| fs::read(dir.path().join(name)).expect("it reads");
     assert!(read("a.gguf") != read("b.gguf"));
 
+    // As llama-quantize says it.
+    let file = Gguf::open(&dir.path().join("a.gguf")).expect("it opens");
+    let text = |key: &str| file.get_str(key).unwrap().map(str::to_string);
+    assert_eq!(text("quantize.imatrix.file").as_deref(), Some("x.imatrix"));
+    assert_eq!(text("quantize.imatrix.dataset").as_deref(), Some("text.txt"));
+    assert_eq!(file.get_usize("quantize.imatrix.chunks_count").unwrap(), Some(5));
+    assert_eq!(file.get_usize("quantize.imatrix.entries_count").unwrap(), Some(37));
+
     // A window is 512 tokens, which the text has not.
     let (code, _, stderr) = run(&["quantize", float, "c.gguf", "--gptq", "text.txt"]);
     assert!(

@@ -2,4 +2,6 @@
 
 #[path = "../model/models.rs"]
 mod models;
+
+mod mixture;
 mod perplexity;

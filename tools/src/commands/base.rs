@@ -12,6 +12,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use tempfile::TempDir;
 
+/// A float file, and the directory that it lies in if that is to go when it is no longer used.
+pub(super) type Float = (Option<TempDir>, PathBuf);
+
 /// A float model, and the directory that it lies in if that is to go when it is no longer used.
 pub(super) type Base = (Option<TempDir>, Arc<Model>);
 
@@ -39,11 +42,17 @@ fn parse_scale(text: &str) -> Result<f32, String> {
     text.parse().ok().filter(|x: &f32| x.is_finite()).ok_or_else(|| "expected a number, as 0.5".into())
 }
 
-/// Opens a base; of a checkpoint directory, with adapters perhaps, it makes a GGUF file, which goes with the directory
-/// that is returned.
+/// Opens a base, as [`float_file`] finds or makes it.
 pub(super) fn open_base(path: &Path, adapters: &LoraArgs, cancel: &AtomicBool) -> Result<Base> {
+    let (directory, file) = float_file(path, adapters, cancel)?;
+    Ok((directory, open_model(&file)?))
+}
+
+/// A GGUF file itself; of a checkpoint directory, with adapters perhaps, it makes one, which goes with the directory that
+/// is returned.
+pub(super) fn float_file(path: &Path, adapters: &LoraArgs, cancel: &AtomicBool) -> Result<Float> {
     if !path.is_dir() {
-        return Ok((None, open_model(path)?));
+        return Ok((None, path.to_path_buf()));
     }
     let checkpoint = Checkpoint::open(path)?;
     let exact = |ty| checkpoint.names().filter_map(|n| checkpoint.get(n)).all(|t| t.ty == Ok(ty));
@@ -74,5 +83,5 @@ pub(super) fn open_base(path: &Path, adapters: &LoraArgs, cancel: &AtomicBool) -
     for warning in report?.warnings {
         note(format_args!("warning: {warning}"));
     }
-    Ok((Some(directory), open_model(&file)?))
+    Ok((Some(directory), file))
 }

@@ -1,8 +1,9 @@
 //! `brooklet convert`: turn a Hugging Face LFM2 checkpoint directory into a GGUF file.
 
-use super::base::{LoraArgs, open_base};
+use super::base::{Float, LoraArgs, float_file, open_base};
+use super::mixture::{Auto, Size, TypeArg};
 use super::receipt::{Measurement, with_receipt};
-use crate::convert::{self, Checkpoint, FileType, Options, Progress, Report};
+use crate::convert::{self, Checkpoint, FileType, Options, Progress, Report, Types};
 use crate::hub;
 use crate::model_args::parse_model;
 use crate::quality::imatrix::Imatrix;
@@ -11,6 +12,7 @@ use anyhow::{Context, Result, bail};
 use brooklet_kernels::TensorType;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 
 /// What `--type` takes and how the command is typed, for `--help`.
 const AFTER_HELP: &str = "\
@@ -24,12 +26,14 @@ Types, with the bits that a weight takes in LFM2-1.2B:
   bf16    16    exactly the original, where the checkpoint is bf16
   f16     16
   f32     32
-Every type puts each tensor in the type that llama.cpp's quantizer chooses for it.
+  auto     a type for each matrix, so that the file keeps to --size and loses as little as may be, as --calibrate shows
+Every other type puts each tensor in the type that llama.cpp's quantizer chooses for it.
 
 Examples:
   brooklet convert LFM2-350M
   brooklet convert LFM2-1.2B --type q4_k_m -o lfm2.gguf
   brooklet convert LFM2-350M --lora my-adapter
+  brooklet convert LFM2-350M --type auto --size 215MB --calibrate text.txt
   brooklet convert hf:LiquidAI/LFM2-350M --type q8_0";
 
 /// Arguments of `brooklet convert`.
@@ -55,9 +59,21 @@ pub struct Args {
 #[derive(Debug, clap::Args)]
 pub(super) struct EncodingArgs {
     /// How to store the weights
-    #[arg(short = 'T', long = "type", value_name = "TYPE", default_value = "q4_0", value_parser = parse_type,
-          hide_possible_values = true)]
-    file_type: FileType,
+    #[arg(short = 'T', long = "type", value_name = "TYPE", default_value = "q4_0")]
+    file_type: TypeArg,
+
+    /// For --type auto: how large the file may be, as 200MB, or how many bits a weight may take, as 4.8bpw
+    #[arg(long, value_name = "SIZE", required_if_eq("file_type", "auto"))]
+    size: Option<Size>,
+
+    /// For --type auto: the text to measure on which matrices need their bits, and their importance where --imatrix does
+    /// not give it
+    #[arg(long, value_name = "TEXT", required_if_eq("file_type", "auto"))]
+    calibrate: Option<PathBuf>,
+
+    /// Take what spells special tokens in a text to measure on, such as <|im_start|>, for these tokens
+    #[arg(long)]
+    pub parse_special: bool,
 
     /// Weigh errors by an importance matrix, as `brooklet imatrix` and llama.cpp's llama-imatrix measure it; takes longer
     #[arg(long, value_name = "FILE")]
@@ -82,6 +98,26 @@ impl EncodingArgs {
     pub fn threads(&self) -> Option<usize> {
         self.threads.map(usize::from)
     }
+
+    /// The types of matrices, where they are to be measured, and the importance matrix.
+    fn measured(
+        &self,
+        float: impl FnOnce(&AtomicBool) -> Result<Float>,
+        cancel: &AtomicBool,
+    ) -> Result<(Option<Types>, Option<Imatrix>)> {
+        let imatrix = self.imatrix.as_deref().map(Imatrix::read).transpose()?;
+        match (self.file_type, self.size, &self.calibrate) {
+            (TypeArg::Fixed(_), None, None) => Ok((None, imatrix)),
+            (TypeArg::Auto, Some(size), Some(text)) => {
+                let (_directory, float) = float(cancel)?;
+                let auto =
+                    Auto { size, text, parse_special: self.parse_special, imatrix, threads: self.threads() };
+                let (types, imatrix) = auto.measure(&float, cancel)?;
+                Ok((Some(types), Some(imatrix)))
+            }
+            _ => bail!("--size and --calibrate are for --type auto, which needs both"),
+        }
+    }
 }
 
 /// Runs the command.
@@ -91,12 +127,13 @@ pub fn run(args: Args) -> Result<()> {
     let dir = hub::local_checkpoint(&args.dir)?;
     let Args { adapters, encoding, output, .. } = args;
     let output = output_path(&dir, output, &adapters.lora, encoding.file_type)?;
+    let float = |cancel: &AtomicBool| float_file(&dir, &adapters, cancel);
     let make = |output: &Path| {
         let work = |options: &Options| {
             let options = Options { lora: &adapters.lora, lora_scale: adapters.lora_scale, ..*options };
             convert::convert(&dir, output, &options)
         };
-        with_ui("converting", &encoding, work)
+        with_ui("converting", &encoding, float, work)
     };
     let Some(text) = &encoding.receipt else { return report(&make(&output)?) };
     let inputs: Vec<PathBuf> = Checkpoint::open(&dir)?.paths().map(Path::to_path_buf).collect();
@@ -109,12 +146,7 @@ pub(super) fn parse_type(text: &str) -> Result<FileType, String> {
 }
 
 /// `NAME-TYPE.gguf` where no file is named, as llama.cpp's converter names files; the names of adapters follow the model's.
-fn output_path(
-    dir: &Path,
-    output: Option<PathBuf>,
-    lora: &[PathBuf],
-    file_type: FileType,
-) -> Result<PathBuf> {
+fn output_path(dir: &Path, output: Option<PathBuf>, lora: &[PathBuf], file_type: TypeArg) -> Result<PathBuf> {
     let folder = match output {
         Some(path) if !path.is_dir() => return Ok(path),
         other => other.unwrap_or_default(),
@@ -124,7 +156,11 @@ fn output_path(
         file.push("-");
         file.push(name_of(adapter)?);
     }
-    file.push(format!("-{}.gguf", file_type.name().to_uppercase()));
+    let name = match file_type {
+        TypeArg::Fixed(file_type) => file_type.name(),
+        TypeArg::Auto => "auto",
+    };
+    file.push(format!("-{}.gguf", name.to_uppercase()));
     Ok(folder.join(file))
 }
 
@@ -141,24 +177,29 @@ fn name_of(dir: &Path) -> Result<OsString> {
 pub(super) fn with_ui(
     message: &str,
     args: &EncodingArgs,
+    float: impl FnOnce(&AtomicBool) -> Result<Float> + Send,
     work: impl FnOnce(&Options) -> convert::Result<Report> + Send,
 ) -> Result<Report> {
-    let imatrix = args.imatrix.as_deref().map(Imatrix::read).transpose()?;
+    let cancel = ui::interrupted();
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(args.threads().unwrap_or(0)).build()?;
+    let (types, imatrix) = pool.install(|| args.measured(float, &cancel))?;
     let bar = ui::byte_bar(0, message);
     let progress = |p: Progress| {
         bar.set_length(p.total);
         bar.set_position(p.done);
     };
-    let cancel = ui::interrupted();
     let options = Options {
-        file_type: args.file_type,
+        file_type: match args.file_type {
+            TypeArg::Fixed(file_type) => file_type,
+            TypeArg::Auto => FileType::Q8_0,
+        },
+        types: types.as_ref(),
         imatrix: imatrix.as_ref(),
         search: args.search,
         progress: Some(&progress),
         cancel: Some(&cancel),
         ..Options::default()
     };
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(args.threads().unwrap_or(0)).build()?;
     let outcome = pool.install(|| work(&options));
     bar.finish_and_clear();
     Ok(outcome?)

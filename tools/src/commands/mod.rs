@@ -9,6 +9,7 @@ pub mod eval;
 pub mod imatrix;
 pub mod inspect;
 pub mod logits;
+mod mixture;
 pub mod perplexity;
 pub mod pull;
 pub mod quantize;

@@ -31,10 +31,6 @@ pub struct Args {
     /// needs no importance matrix
     #[arg(long, value_name = "FILE", conflicts_with = "imatrix")]
     gptq: Option<PathBuf>,
-
-    /// Take what spells special tokens in the text, such as <|im_start|>, for these tokens
-    #[arg(long, requires = "gptq")]
-    parse_special: bool,
 }
 
 /// Runs the command; output as of `brooklet convert`.
@@ -42,7 +38,7 @@ pub fn run(args: Args) -> Result<()> {
     let gptq = args.gptq.as_deref().map(|text| gptq(&args, text)).transpose()?;
     let make = |output: &Path| {
         let work = |options: &Options| convert::quantize_with(&args.input, output, options, gptq.as_ref());
-        with_ui("quantizing", &args.encoding, work)
+        with_ui("quantizing", &args.encoding, |_| Ok((None, args.input.clone())), work)
     };
     let Some(text) = &args.encoding.receipt else { return report(&make(&args.output)?) };
     let (output, inputs) = (&*args.output, std::slice::from_ref(&args.input));
@@ -55,7 +51,7 @@ fn gptq(args: &Args, text: &Path) -> Result<Gptq> {
     let model = open_model(&args.input)?;
     let window = DEFAULT_CONTEXT.min(model.config().context_length);
     let tokenizer = Tokenizer::from_gguf(model.gguf())?;
-    let windows = calibration::read(&tokenizer, text, window, args.parse_special)?;
+    let windows = calibration::read(&tokenizer, text, window, args.encoding.parse_special)?;
     let threads = args.encoding.threads();
     let session =
         Session::new(model, SessionOptions { context: Some(window), threads, ..Default::default() })?;

@@ -76,6 +76,27 @@ impl FromStr for FileType {
     }
 }
 
+/// The id in `general.file_type` of a file most of whose weights are of this type, as llama.cpp's loader guesses it where a
+/// file does not say (`src/llama-model-loader.cpp`).
+pub(super) fn id_of(ty: TensorType) -> u32 {
+    match ty {
+        T::F32 => 0,
+        T::F16 => 1,
+        T::BF16 => 32,
+        T::Q4_0 => 2,
+        T::Q4_1 => 3,
+        T::Q5_0 => 8,
+        T::Q5_1 => 9,
+        T::Q8_0 => 7,
+        T::Q2_K => 10,
+        T::Q3_K => 12,
+        T::Q4_K => 15,
+        T::Q5_K => 17,
+        T::Q6_K => 18,
+        T::IQ4_NL => 25,
+    }
+}
+
 /// What the choice depends on besides the tensor.
 #[derive(Clone, Debug)]
 pub struct Choice {

@@ -25,7 +25,7 @@ pub use file_type::{Choice, FileType};
 pub use hf_config::HfConfig;
 pub use hf_tokenizer::{HfTokenizer, LFM2_REGEX};
 pub use lora::{Adapter, AdapterConfig};
-pub use quantize::{quantize, quantize_with};
+pub use quantize::{Rounding, quantize, quantize_with, roundings};
 pub use safetensors::{Checkpoint, Tensor};
 
 pub(crate) use hf_tokenizer::byte_alphabet;
@@ -41,11 +41,16 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+/// Types of matrices, by their names in the file.
+pub type Types = BTreeMap<String, TensorType>;
+
 /// How to convert.
 #[derive(Clone, Copy)]
 pub struct Options<'a> {
     /// The mixture of tensor types.
     pub file_type: FileType,
+    /// Types of single matrices, by their names in the file; the mixture decides the others.
+    pub types: Option<&'a Types>,
     /// What weighs the errors of the columns of matrices.
     pub imatrix: Option<&'a Imatrix>,
     /// Whether to search longer for small errors. With an importance matrix, that is done anyway.
@@ -65,6 +70,7 @@ impl Default for Options<'_> {
     fn default() -> Self {
         Options {
             file_type: FileType::Q4_0,
+            types: None,
             imatrix: None,
             search: false,
             lora: &[],
@@ -78,6 +84,25 @@ impl Default for Options<'_> {
 impl Options<'_> {
     fn cancelled(&self) -> bool {
         self.cancel.is_some_and(|cancel| cancel.load(Ordering::Relaxed))
+    }
+
+    /// The type of the matrix `name` with rows of `row_len` elements.
+    fn matrix(&self, choice: &Choice, name: &str, row_len: usize) -> TensorType {
+        let own = self.types.and_then(|types| types.get(name)).copied();
+        own.unwrap_or_else(|| choice.matrix(name, row_len))
+    }
+
+    /// `general.file_type` of a file of these tensors.
+    fn file_type_id(&self, jobs: &[Job]) -> u32 {
+        if self.types.is_none() {
+            return self.file_type.id();
+        }
+        let mut weights = BTreeMap::<_, usize>::new();
+        for job in jobs {
+            *weights.entry(job.plan.ty).or_default() += job.elements();
+        }
+        let most = weights.into_iter().max_by_key(|(_, n)| *n);
+        most.map_or(self.file_type.id(), |(ty, _)| file_type::id_of(ty))
     }
 }
 
@@ -180,7 +205,7 @@ pub fn convert(dir: &Path, out: &Path, options: &Options) -> Result<Report> {
             let spec = found.spec;
             let ty = match spec.role {
                 Role::Float => TensorType::F32,
-                Role::Matrix => choice.matrix(&spec.gguf, spec.shape[0]),
+                Role::Matrix => options.matrix(&choice, &spec.gguf, spec.shape[0]),
             };
             Ok(Job {
                 weights: pipeline::weights(options, &spec.gguf, ty, spec.shape[0])?,
@@ -207,10 +232,13 @@ pub fn convert(dir: &Path, out: &Path, options: &Options) -> Result<Report> {
     let params = jobs.iter().map(|job| job.elements() as u64).sum();
     metadata::write(&mut writer, dir, config.name.as_deref(), params)?;
     write_shape(&mut writer, &config);
-    writer.set("general.file_type", Gguf::U32(options.file_type.id()));
+    writer.set("general.file_type", Gguf::U32(options.file_type_id(&jobs)));
     writer.set("general.quantization_version", Gguf::U32(QUANTIZATION_VERSION));
     lora::write(&mut writer, &adapters);
     tokenizer.write(&mut writer);
+    if let Some(imatrix) = options.imatrix {
+        imatrix.write_keys(&mut writer);
+    }
 
     let plans: Vec<TensorPlan> = jobs.iter().map(|job| job.plan.clone()).collect();
     pipeline::run(&jobs, writer.create(out, &plans)?, options)?;

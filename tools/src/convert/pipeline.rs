@@ -141,6 +141,28 @@ impl Job<'_> {
         })
     }
 
+    /// The sum of the weighed squared errors of some whole rows.
+    fn rounding_error(&self, start: usize, len: usize) -> Result<f64> {
+        let mut encoded = Vec::new();
+        self.encode(start, len, &mut encoded)?;
+        let (mut before, mut after) = (vec![0.0; len], vec![0.0; len]);
+        format::decode(self.plan.ty, &encoded, &mut after);
+        let from = self.source.ty();
+        let bytes = |n: usize| from.bytes_for(n).expect("float types have blocks of one");
+        self.source.with_bytes(bytes(start), bytes(len), &mut encoded, |data| {
+            format::decode(from, data, &mut before);
+            Ok(())
+        })?;
+        let width = self.plan.shape[0];
+        let ones = vec![1.0; width];
+        let columns = self.weights.as_deref().unwrap_or(&ones);
+        let of_row = |(before, after): (&[f32], &[f32])| -> f64 {
+            let errors = before.iter().zip(after).zip(columns);
+            errors.map(|((x, y), w)| f64::from(*w) * f64::from(x - y).powi(2)).sum()
+        };
+        Ok(before.chunks(width).zip(after.chunks(width)).map(of_row).sum())
+    }
+
     /// Whether `encoded`, in the type of the source again, is what was read: `floats`.
     fn gives_back(&self, encoded: &[u8], floats: &[f32]) -> bool {
         if !self.steps.is_empty() {
@@ -296,6 +318,18 @@ pub(super) fn encode_all(
         }
     }
     Ok(())
+}
+
+/// The sum of the squared errors of a tensor's elements, each weighed by its column.
+pub(super) fn rounding_error(job: &Job, options: &Options) -> Result<f64> {
+    let (len, piece) = (job.elements(), whole_rows(job.plan.shape[0]));
+    let starts: Vec<usize> = (0..len).step_by(piece).collect();
+    let error = |&start: &usize| match options.cancelled() {
+        true => Err(ConvertError::Cancelled),
+        false => job.rounding_error(start, piece.min(len - start)),
+    };
+    let errors: Vec<f64> = starts.par_iter().map(error).collect::<Result<_>>()?;
+    Ok(errors.iter().sum())
 }
 
 /// The largest piece of whole rows.

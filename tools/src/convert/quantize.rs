@@ -2,7 +2,7 @@
 
 use super::error::{ConvertError, Result};
 use super::pipeline::{self, Job, Source};
-use super::{Choice, Options, Progress, QUANTIZATION_VERSION, Report, check_output, gqa};
+use super::{Choice, Options, Progress, QUANTIZATION_VERSION, Report, Types, check_output, gqa};
 use crate::quality::gptq::{self, Gptq};
 use brooklet::Gguf;
 use brooklet::gguf::{GgufStream, GgufWriter, TensorInfo, TensorPlan, Value};
@@ -35,18 +35,15 @@ pub fn quantize_with(input: &Path, out: &Path, options: &Options, gptq: Option<&
         let what = format!("one of {parts} parts of a split file");
         return Err(ConvertError::unsupported(input, what + " (merge them with llama-gguf-split --merge)"));
     }
-    let config = Config::from_gguf(&gguf)?;
-    let choice = Choice {
-        file_type: options.file_type,
-        tied: gguf.tensor("output.weight").is_none(),
-        gqa: gqa(&config),
-    };
-    let mut jobs = jobs(input, &gguf, &config, &choice, options)?;
+    let mut jobs = jobs(input, &gguf, options)?;
 
     let mut writer = GgufWriter::new();
     writer.copy_metadata(&gguf);
-    writer.set("general.file_type", Value::U32(options.file_type.id()));
+    writer.set("general.file_type", Value::U32(options.file_type_id(&jobs)));
     writer.set("general.quantization_version", Value::U32(QUANTIZATION_VERSION));
+    if let Some(imatrix) = options.imatrix {
+        imatrix.write_keys(&mut writer);
+    }
     for key in ["split.no", "split.count", "split.tensors.count"] {
         writer.remove(key);
     }
@@ -57,6 +54,49 @@ pub fn quantize_with(input: &Path, out: &Path, options: &Options, gptq: Option<&
         Some(gptq) => run_with_feedback(&mut jobs, stream, options, gptq)?,
     }
     Ok(Report::new(out, &jobs, start, Vec::new()))
+}
+
+/// What a matrix is and what it loses in a type.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rounding {
+    /// The matrix's name in the file.
+    pub name: String,
+    /// The type.
+    pub ty: TensorType,
+    /// The sum of the squared errors of its weights, each weighed by its column's importance.
+    pub error: f64,
+    /// Bytes in that type.
+    pub bytes: u64,
+}
+
+/// What each matrix of the float file `input` loses in each of `types` that its rows have whole blocks of, encoded and
+/// weighed as `options` say.
+///
+/// # Errors
+/// As [`quantize`].
+pub fn roundings(input: &Path, types: &[TensorType], options: &Options) -> Result<Vec<Rounding>> {
+    let gguf = Gguf::open(input)?;
+    let config = Config::from_gguf(&gguf)?;
+    let matrices: Vec<TensorSpec> = specs(&config)
+        .into_iter()
+        .filter(|s| s.role == Role::Matrix && gguf.tensor(&s.gguf).is_some())
+        .collect();
+    let mut progress = Progress { done: 0, total: (matrices.len() * types.len()) as u64 };
+    let mut out = Vec::new();
+    for &ty in types {
+        let fits = |spec: &&TensorSpec| spec.shape[0].is_multiple_of(ty.block_len());
+        let fitting: Types = matrices.iter().filter(fits).map(|spec| (spec.gguf.clone(), ty)).collect();
+        let options = Options { types: Some(&fitting), ..*options };
+        for job in jobs(input, &gguf, &options)?.iter().filter(|job| fitting.contains_key(&job.plan.name)) {
+            let (name, bytes) = (job.plan.name.clone(), job.output_bytes());
+            out.push(Rounding { name, ty, error: pipeline::rounding_error(job, &options)?, bytes });
+            progress.done += 1;
+            if let Some(tell) = options.progress {
+                tell(progress);
+            }
+        }
+    }
+    Ok(out)
 }
 
 /// As [`pipeline::run`], taking the text through the model once for so many matrices as fit into memory.
@@ -86,15 +126,12 @@ fn run_with_feedback(jobs: &mut [Job], mut stream: GgufStream, options: &Options
 }
 
 /// Every tensor of the file, in its order, which must be those of the table.
-fn jobs<'a>(
-    path: &Path,
-    gguf: &'a Gguf,
-    config: &Config,
-    choice: &Choice,
-    options: &Options,
-) -> Result<Vec<Job<'a>>> {
+fn jobs<'a>(path: &Path, gguf: &'a Gguf, options: &Options) -> Result<Vec<Job<'a>>> {
+    let config = Config::from_gguf(gguf)?;
+    let tied = gguf.tensor("output.weight").is_none();
+    let choice = Choice { file_type: options.file_type, tied, gqa: gqa(&config) };
     let mut missing: BTreeMap<String, TensorSpec> =
-        specs(config).into_iter().map(|spec| (spec.gguf.clone(), spec)).collect();
+        specs(&config).into_iter().map(|spec| (spec.gguf.clone(), spec)).collect();
     let mut jobs = Vec::new();
     for info in gguf.tensors() {
         let Some(spec) = missing.remove(&info.name) else {
@@ -107,7 +144,7 @@ fn jobs<'a>(
         let ty = match spec.role {
             // Left as they are, as llama-quantize leaves them.
             Role::Float => info.ty,
-            Role::Matrix => choice.matrix(&info.name, info.shape[0]),
+            Role::Matrix => options.matrix(&choice, &info.name, info.shape[0]),
         };
         check_float(path, info, ty)?;
         jobs.push(Job {

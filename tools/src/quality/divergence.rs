@@ -126,19 +126,24 @@ fn quantile(sorted: &[f64], fraction: f64) -> f64 {
 
 /// `None` where logits are not finite.
 fn score([logits, base]: [&[f32]; 2], next: u32) -> Option<Score> {
+    let next = next as usize;
+    let score = Score {
+        nll: log_sum_exp(logits) - f64::from(logits[next]),
+        base_nll: log_sum_exp(base) - f64::from(base[next]),
+        kl_divergence: divergence(logits, base)?,
+        same_top: top(logits) == top(base),
+    };
+    (score.nll + score.base_nll).is_finite().then_some(score)
+}
+
+/// The divergence of what `logits` predict from what `base` does; `None` where it is not finite.
+pub(super) fn divergence(logits: &[f32], base: &[f32]) -> Option<f64> {
     let (norm, base_norm) = (log_sum_exp(logits), log_sum_exp(base));
     let ln_p = |i: usize| f64::from(base[i]) - base_norm;
     let ln_q = |i: usize| f64::from(logits[i]) - norm;
     let kl: f64 = (0..base.len()).map(|i| ln_p(i).exp() * (ln_p(i) - ln_q(i))).sum();
-    let next = next as usize;
     // Rounding can leave equal predictions a hair below 0.
-    let score = Score {
-        nll: -ln_q(next),
-        base_nll: -ln_p(next),
-        kl_divergence: kl.max(0.0),
-        same_top: top(logits) == top(base),
-    };
-    (kl + score.nll + score.base_nll).is_finite().then_some(score)
+    kl.is_finite().then_some(kl.max(0.0))
 }
 
 /// The likeliest token; the first of several.

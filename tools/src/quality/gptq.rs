@@ -10,16 +10,19 @@ use super::calibration;
 use crate::convert::{ConvertError, Result};
 use brooklet::Session;
 use brooklet::model::Inputs;
-use brooklet_kernels::{TensorType, format};
+use brooklet_kernels::{Activations, Kernels, Panel, Spread, TensorType, format, tiles};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// What is added to the diagonal, relative to its mean: keeps what the text says of rare inputs from counting too much.
-const DAMPING: f64 = 0.01;
+/// The larger ones are for inputs that go together so closely that rounding leaves nothing between them.
+const DAMPING: [f32; 3] = [0.01, 0.1, 1.0];
 /// Columns of a panel of the factorization.
 const PANEL: usize = 64;
+/// Rows of XᵀX that are computed at once.
+const BLOCK: usize = 128;
 /// Rows that are rounded side by side: they share a pass over the factor.
 const ROWS: usize = 16;
 /// Bytes of the matrices XᵀX that are kept at once, if there are several.
@@ -32,8 +35,8 @@ pub struct Gptq {
     windows: Vec<Vec<u32>>,
 }
 
-/// XᵀX by the name of the matrix that reads X.
-type Products = BTreeMap<String, Vec<f32>>;
+/// XᵀX by the names of the matrices that read X.
+type Products = BTreeMap<Vec<String>, Vec<f32>>;
 
 impl Gptq {
     /// The windows of ids are taken through the session's model, which is that of the file `path`, whenever inputs are
@@ -52,33 +55,42 @@ impl Gptq {
         names: &[&str],
         go_on: impl Fn() -> bool,
     ) -> Result<BTreeMap<String, Arc<Feedback>>> {
-        let products = self.products(names, &go_on)?;
+        let kernels = self.lock().model().kernels();
         let mut out = BTreeMap::new();
-        for (name, product) in products {
+        for (readers, product) in self.products(names, &go_on)? {
             if !go_on() {
                 return Err(ConvertError::Cancelled);
             }
             let width = product.len().isqrt();
-            let feedback = Feedback::new(&product, width).ok_or_else(|| {
+            let feedback = Feedback::new(kernels, &product, width).ok_or_else(|| {
                 let expected = "finite inputs (the model's weights are damaged)";
-                ConvertError::tensor(&self.path, &name, expected, "others")
+                ConvertError::tensor(&self.path, readers.join(", "), expected, "others")
             })?;
-            out.insert(name, Arc::new(feedback));
+            let feedback = Arc::new(feedback);
+            out.extend(readers.into_iter().map(|name| (name, feedback.clone())));
         }
         Ok(out)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Session> {
+        self.session.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn products(&self, names: &[&str], go_on: &impl Fn() -> bool) -> Result<Products> {
         let wanted: Vec<String> = names.iter().map(|name| (*name).to_string()).collect();
         let products = Arc::new(Mutex::new(Products::new()));
         let sums = products.clone();
+        let mut session = self.lock();
+        let kernels = session.model().kernels();
         let observer = Arc::new(move |inputs: &Inputs<'_>| {
-            let mut sums = sums.lock().unwrap_or_else(PoisonError::into_inner);
-            for name in wanted.iter().filter(|name| inputs.readers.contains(&name.as_str())) {
-                add_products(sums.entry(name.clone()).or_default(), inputs.rows, inputs.width);
+            let names = inputs.readers.iter().map(|name| (*name).to_string());
+            let readers: Vec<String> = names.filter(|name| wanted.contains(name)).collect();
+            if readers.is_empty() {
+                return;
             }
+            let mut sums = sums.lock().unwrap_or_else(PoisonError::into_inner);
+            add_products(kernels, sums.entry(readers).or_default(), inputs.rows, inputs.width);
         });
-        let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
         if !calibration::observe(&mut session, &self.windows, observer, |_| go_on())? {
             return Err(ConvertError::Cancelled);
         }
@@ -89,11 +101,38 @@ impl Gptq {
 }
 
 /// Adds XᵀX, its lower half, of rows of `width`.
-fn add_products(sums: &mut Vec<f32>, rows: &[f32], width: usize) {
+fn add_products(kernels: &Kernels, sums: &mut Vec<f32>, rows: &[f32], width: usize) {
     sums.resize(width * width, 0.0);
-    sums.par_chunks_exact_mut(width).enumerate().for_each(|(i, sums)| {
-        for x in rows.chunks_exact(width) {
-            sums[..=i].iter_mut().zip(x).for_each(|(sum, v)| *sum += x[i] * v);
+    let columns: Vec<f32> = (0..width).flat_map(|i| rows.iter().skip(i).step_by(width).copied()).collect();
+    add_gram(kernels, &columns, rows.len() / width, 1.0, sums, width);
+}
+
+/// Adds `scale` times A Aᵀ, its lower half, to a matrix whose rows lie `stride` apart. A has rows of `k`.
+fn add_gram(kernels: &Kernels, a: &[f32], k: usize, scale: f32, to: &mut [f32], stride: usize) {
+    let bytes: Vec<u8> = a.iter().flat_map(|v| v.to_le_bytes()).collect();
+    let blocks = to.par_chunks_mut(BLOCK * stride).zip(a.par_chunks(BLOCK * k)).enumerate();
+    let scratch = || (Spread::default(), Panel::default(), Vec::new());
+    blocks.for_each_init(scratch, |(spread, panel, out), (block, (to, x))| {
+        let (first, count) = (block * BLOCK, x.len() / k);
+        let (rows, x) = (first + count, Activations::Float { x });
+        out.clear();
+        out.resize(count * rows, 0.0);
+        spread.clear();
+        for mut part in spread.parts(kernels, TensorType::F32, k, count) {
+            kernels.spread(TensorType::F32, x, &mut part);
+        }
+        for tile in &mut tiles(out, rows, rows) {
+            kernels.matmul(
+                TensorType::F32,
+                &bytes[..rows * k * size_of::<f32>()],
+                k,
+                (x, spread),
+                tile,
+                panel,
+            );
+        }
+        for (i, (to, products)) in to.chunks_mut(stride).zip(out.chunks(rows)).enumerate() {
+            to.iter_mut().zip(&products[..=first + i]).for_each(|(to, p)| *to += scale * p);
         }
     });
 }
@@ -110,28 +149,31 @@ pub struct Feedback {
 
 impl Feedback {
     /// From the lower half of XᵀX; `None` where it is not finite.
-    fn new(product: &[f32], width: usize) -> Option<Feedback> {
+    fn new(kernels: &Kernels, product: &[f32], width: usize) -> Option<Feedback> {
         let weights: Vec<f32> = (0..width).map(|i| product[i * width + i]).collect();
-        let mean = weights.iter().map(|w| f64::from(*w)).sum::<f64>() / width as f64;
+        let mean = weights.iter().sum::<f32>() / width as f32;
         let mut order: Vec<usize> = (0..width).collect();
         order.sort_by(|a, b| weights[*b].total_cmp(&weights[*a]));
         // Lower triangular for the reversed order is upper triangular for the order.
         let reversed: Vec<usize> = order.iter().rev().copied().collect();
-        let damping = if mean > 0.0 { DAMPING * mean } else { 1.0 };
-        let mut h = vec![0.0; width * width];
-        for (i, a) in reversed.iter().enumerate() {
-            for (j, b) in reversed[..=i].iter().enumerate() {
-                h[i * width + j] = f64::from(product[a.max(b) * width + a.min(b)]);
+        let factor = |damping: f32| {
+            let damping = if mean > 0.0 { damping * mean } else { 1.0 };
+            let mut h = vec![0.0; width * width];
+            for (i, a) in reversed.iter().enumerate() {
+                for (j, b) in reversed[..=i].iter().enumerate() {
+                    h[i * width + j] = product[a.max(b) * width + a.min(b)];
+                }
+                h[i * width + i] += damping;
             }
-            h[i * width + i] += damping;
-        }
-        cholesky(&mut h, width)?;
+            cholesky(kernels, &mut h, width).map(|()| h)
+        };
+        let h = DAMPING.into_iter().find_map(factor)?;
         let mut factors = vec![0.0; width * width];
         for (i, factors) in factors.chunks_exact_mut(width).enumerate() {
             let column = width - 1 - i;
             let diagonal = h[column * width + column];
             for (j, factor) in factors[..i].iter_mut().enumerate() {
-                *factor = (h[(width - 1 - j) * width + column] / diagonal) as f32;
+                *factor = h[(width - 1 - j) * width + column] / diagonal;
             }
         }
         Some(Feedback { order, factors, weights })
@@ -184,22 +226,14 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
 }
 
 /// The lower half of `a` becomes that of L with L Lᵀ = a; `None` where there is none.
-fn cholesky(a: &mut [f64], n: usize) -> Option<()> {
+fn cholesky(kernels: &Kernels, a: &mut [f32], n: usize) -> Option<()> {
     for start in (0..n).step_by(PANEL) {
         let end = (start + PANEL).min(n);
-        // What the columns before take off the panel.
-        let above = a[start * n..end * n].to_vec();
-        a[start * n..].par_chunks_exact_mut(n).for_each(|row| {
-            let (before, panel) = row.split_at_mut(start);
-            for (v, above) in panel[..end - start].iter_mut().zip(above.chunks_exact(n)) {
-                *v -= before.iter().zip(above).map(|(a, b)| a * b).sum::<f64>();
-            }
-        });
         let (top, below) = a[start * n..].split_at_mut((end - start) * n);
         for j in 0..end - start {
             let (rows, rest) = top.split_at_mut((j + 1) * n);
             let row = &mut rows[j * n + start..][..j + 1];
-            let diagonal = row[j] - row[..j].iter().map(|v| v * v).sum::<f64>();
+            let diagonal = row[j] - dot(&row[..j], &row[..j]);
             if !(diagonal > 0.0 && diagonal.is_finite()) {
                 return None;
             }
@@ -211,15 +245,19 @@ fn cholesky(a: &mut [f64], n: usize) -> Option<()> {
                 solve(&mut below[start..], &top[j * n + start..][..j + 1]);
             }
         });
+        // What the panel takes off the columns after it.
+        if !below.is_empty() {
+            let panel: Vec<f32> = below.chunks_exact(n).flat_map(|row| &row[start..end]).copied().collect();
+            add_gram(kernels, &panel, end - start, -1.0, &mut below[end..], n);
+        }
     }
     Some(())
 }
 
 /// The element of a row below a row of L that ends with its diagonal, the elements before being there.
-fn solve(below: &mut [f64], row: &[f64]) {
+fn solve(below: &mut [f32], row: &[f32]) {
     let j = row.len() - 1;
-    let taken: f64 = below[..j].iter().zip(row).map(|(a, b)| a * b).sum();
-    below[j] = (below[j] - taken) / row[j];
+    below[j] = (below[j] - dot(&below[..j], &row[..j])) / row[j];
 }
 
 #[cfg(test)]
@@ -241,31 +279,44 @@ mod tests {
         out
     }
 
-    fn feedback(x: &[f32], width: usize) -> Feedback {
-        let mut product = Vec::new();
-        add_products(&mut product, x, width);
-        Feedback::new(&product, width).expect("finite")
+    fn kernels() -> &'static Kernels {
+        brooklet_kernels::active().expect("kernels")
     }
 
-    /// 200: panels, and a last one that is not full.
+    fn feedback(x: &[f32], width: usize) -> Feedback {
+        let mut product = Vec::new();
+        add_products(kernels(), &mut product, x, width);
+        Feedback::new(kernels(), &product, width).expect("finite")
+    }
+
+    /// 200: panels, blocks, and last ones that are not full.
     #[test]
     fn the_factor_squared_is_the_matrix() {
         let n = 200;
         let x = inputs(n, 400);
         let mut product = Vec::new();
-        add_products(&mut product, &x, n);
-        let mut a: Vec<f64> = product.iter().map(|v| f64::from(*v)).collect();
-        (0..n).for_each(|i| a[i * n + i] += 1.0);
-        let before = a.clone();
-        cholesky(&mut a, n).expect("it is positive");
+        add_products(kernels(), &mut product, &x[..150 * n], n);
+        add_products(kernels(), &mut product, &x[150 * n..], n);
         for i in 0..n {
             for j in 0..=i {
-                let product: f64 = (0..=j).map(|k| a[i * n + k] * a[j * n + k]).sum();
-                assert!((product - before[i * n + j]).abs() <= 1e-9 * before[0].abs(), "{i}, {j}");
+                let expected: f64 = x.chunks(n).map(|x| f64::from(x[i]) * f64::from(x[j])).sum();
+                let (found, scale) = (f64::from(product[i * n + j]), f64::from(product[0]));
+                assert!((found - expected).abs() <= 1e-6 * scale, "{i}, {j}: {found} for {expected}");
+            }
+        }
+        let mut a = product;
+        (0..n).for_each(|i| a[i * n + i] += 1.0);
+        let before = a.clone();
+        cholesky(kernels(), &mut a, n).expect("it is positive");
+        for i in 0..n {
+            for j in 0..=i {
+                let product: f64 = (0..=j).map(|k| f64::from(a[i * n + k]) * f64::from(a[j * n + k])).sum();
+                let error = (product - f64::from(before[i * n + j])).abs();
+                assert!(error <= 1e-6 * f64::from(before[0].abs()), "{i}, {j}: {error}");
             }
         }
         let mut indefinite = vec![1.0, 0.0, 2.0, 1.0];
-        assert!(cholesky(&mut indefinite, 2).is_none());
+        assert!(cholesky(kernels(), &mut indefinite, 2).is_none());
     }
 
     /// The squared error of the outputs.
@@ -313,7 +364,7 @@ mod tests {
         feedback(&vec![0.0; width], width).encode(TensorType::Q4_0, &w, &mut data);
         x[5] = f32::NAN;
         let mut product = Vec::new();
-        add_products(&mut product, &x, width);
-        assert!(Feedback::new(&product, width).is_none());
+        add_products(kernels(), &mut product, &x, width);
+        assert!(Feedback::new(kernels(), &product, width).is_none());
     }
 }

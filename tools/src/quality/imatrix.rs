@@ -104,6 +104,10 @@ pub fn write(
 #[derive(Clone, Debug)]
 pub struct Imatrix {
     path: PathBuf,
+    /// The text that it was measured on, as the file names it.
+    dataset: Option<String>,
+    /// Windows of it that were taken.
+    chunks: Option<usize>,
     /// A matrix's weights, one a column.
     weights: BTreeMap<String, Vec<f32>>,
 }
@@ -162,7 +166,32 @@ impl Imatrix {
             };
             weights.iter_mut().for_each(|w| *w /= count);
         }
-        Ok(Imatrix { path: path.to_path_buf(), weights })
+        let dataset = match gguf.get("imatrix.datasets") {
+            Some(Value::Array(names)) => names.iter().find_map(|name| match name {
+                Value::String(name) => Some(name.to_string()),
+                _ => None,
+            }),
+            _ => None,
+        };
+        let chunks = gguf.get_usize("imatrix.chunk_count")?;
+        Ok(Imatrix { path: path.to_path_buf(), dataset, chunks, weights })
+    }
+
+    /// Sets the keys by which `llama-quantize` says what it has quantized with. Of paths the last part is enough.
+    pub fn write_keys(&self, writer: &mut GgufWriter) {
+        let mut set = |key: &str, value: Value<'_>| writer.set(&format!("quantize.imatrix.{key}"), value);
+        let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
+        let count = |n: usize| Value::U32(u32::try_from(n).unwrap_or(u32::MAX));
+        if let Some(file) = name(&self.path) {
+            set("file", Value::String(&file));
+        }
+        if let Some(dataset) = self.dataset.as_ref().and_then(|dataset| name(Path::new(dataset))) {
+            set("dataset", Value::String(&dataset));
+        }
+        set("entries_count", count(self.weights.len()));
+        if let Some(chunks) = self.chunks {
+            set("chunks_count", count(chunks));
+        }
     }
 
     /// The mean square of what each column of the matrix `name` reads; `None` for a matrix outside of the layers

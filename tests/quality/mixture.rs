@@ -1,0 +1,108 @@
+//! A type for each matrix, measured: the demo model at the size of Q4_K_M.
+
+use super::models::{checkpoint, gguf};
+use assert_cmd::Command;
+use brooklet::{Gguf, Model, Tokenizer};
+use brooklet_kernels::TensorType;
+use brooklet_tools::convert::FileType;
+use brooklet_tools::quality::{divergence, windows};
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// Runs brooklet; stderr of a command that should fail.
+fn brooklet(args: &[&str], dir: &Path, succeeds: bool) -> String {
+    let output = Command::cargo_bin("brooklet").expect("it is built").current_dir(dir).args(args).output();
+    let output = output.expect("it runs");
+    let stderr = String::from_utf8(output.stderr).expect("UTF-8");
+    assert_eq!(output.status.success(), succeeds, "{args:?}: {stderr}");
+    stderr
+}
+
+fn divergence(file: &Path) -> f64 {
+    let open = |path: &Path| Arc::new(Model::open(path).expect("it opens"));
+    let text = std::fs::read_to_string(root().join("tests/fixtures/perplexity/text.txt")).expect("it reads");
+    let base = open(&gguf("demo", FileType::F32));
+    let measured = divergence::compare(&open(file), &base, &text, &windows::Options::default());
+    measured.expect("it measures").kl_divergence.mean.value
+}
+
+/// Calibrated on a text of another kind than the one that is measured on, both with the importance matrix of it.
+#[test]
+fn at_the_size_of_q4_k_m_it_is_nearer_to_the_float_model() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (float, text) = (gguf("demo", FileType::BF16), root().join("LICENSE-APACHE"));
+    let (float, text) = (float.to_str().expect("UTF-8"), text.to_str().expect("UTF-8"));
+    brooklet(&["imatrix", "-m", float, "-f", text, "-o", "imatrix.gguf"], dir.path(), true);
+    brooklet(&["quantize", float, "k.gguf", "-T", "q4_k_m", "--imatrix", "imatrix.gguf"], dir.path(), true);
+    let k = dir.path().join("k.gguf");
+    let size = std::fs::metadata(&k).expect("it is there").len();
+    let in_kib = format!("{}KiB", size as f64 / 1024.0);
+    let auto = ["-T", "auto", "--size", &in_kib, "--calibrate", text];
+    brooklet(&[&["quantize", float, "auto.gguf"], &auto[..]].concat(), dir.path(), true);
+    let auto_file = dir.path().join("auto.gguf");
+    let found = std::fs::metadata(&auto_file).expect("it is there").len();
+    assert!(found <= size && found >= size - size / 100, "{found} bytes of {size}");
+    let ratio = divergence(&auto_file) / divergence(&k);
+    println!("divergence at {found} bytes: {ratio:.3} of Q4_K_M's");
+    assert!(ratio <= 0.9, "{ratio:.3}");
+
+    // The checkpoint itself, with the importance matrix given: the same bytes.
+    let directory = checkpoint("demo");
+    let convert =
+        ["convert", directory.to_str().expect("UTF-8"), "-o", "c.gguf", "--imatrix", "imatrix.gguf"];
+    brooklet(&[&convert, &auto[..]].concat(), dir.path(), true);
+    let read = |name: &str| std::fs::read(dir.path().join(name)).expect("it reads");
+    assert!(read("c.gguf") == read("auto.gguf"));
+}
+
+#[test]
+fn sizes_that_cannot_be_met_and_options_that_do_not_go_together() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (float, text) = (gguf("demo", FileType::BF16), root().join("LICENSE-APACHE"));
+    let (float, text) = (float.to_str().expect("UTF-8"), text.to_str().expect("UTF-8"));
+    let fails = |args: &[&str], expected: &str| {
+        let stderr = brooklet(&[&["quantize", float, "out.gguf"], args].concat(), dir.path(), false);
+        assert!(stderr.contains(expected), "{args:?}: {stderr}");
+        assert!(!dir.path().join("out.gguf").exists());
+    };
+    fails(&["-T", "auto", "--size", "1MB", "--calibrate", text], "the smallest file that there is takes");
+    fails(&["-T", "auto", "--size", "2.4bpw", "--calibrate", text], "the smallest file that there is takes");
+    fails(&["-T", "auto", "--size", "4MB"], "--calibrate");
+    fails(&["-T", "auto", "--calibrate", text], "--size");
+    fails(&["--size", "4MB"], "--type auto");
+    fails(&["-T", "auto", "--size", "4", "--calibrate", text], "expected a size with its unit");
+    fails(&["-T", "auto", "--size", "99bpw", "--calibrate", text], "32 bits at most");
+    fails(&["-T", "aut"], "q4_k_m");
+    let short = dir.path().join("short.txt");
+    std::fs::write(&short, "too short").expect("it writes");
+    fails(&["-T", "auto", "--size", "4MB", "--calibrate", "short.txt"], "short.txt");
+}
+
+/// Bits a weight bound what tensors take, and few bits leave only small types.
+#[test]
+fn bits_a_weight_are_kept() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (float, text) = (gguf("demo", FileType::BF16), root().join("LICENSE-APACHE"));
+    let (float, text) = (float.to_str().expect("UTF-8"), text.to_str().expect("UTF-8"));
+    for bits in [3.0, 6.0] {
+        let size = format!("{bits}bpw");
+        brooklet(
+            &["quantize", float, "out.gguf", "-T", "auto", "--size", &size, "--calibrate", text],
+            dir.path(),
+            true,
+        );
+        let gguf = Gguf::open(&dir.path().join("out.gguf")).expect("it opens");
+        let bytes: usize = gguf.tensors().iter().map(|t| t.len).sum();
+        let params: usize = gguf.tensors().iter().map(|t| t.shape.iter().product::<usize>()).sum();
+        let found = bytes as f64 * 8.0 / params as f64;
+        assert!(found <= bits && found > bits - 0.05, "{found} of {bits}");
+        let types: BTreeSet<TensorType> = gguf.tensors().iter().map(|t| t.ty).collect();
+        assert!(types.contains(&TensorType::Q2_K) == (bits == 3.0), "{types:?}");
+        Tokenizer::from_gguf(&gguf).expect("it is whole");
+    }
+}

@@ -1,0 +1,221 @@
+//! `--type auto` of `convert` and `quantize`: measures on a text which matrices need their bits, and chooses a type for
+//! each so that the file keeps to a size.
+
+use crate::convert::{self, FileType, Options, Progress, Types};
+use crate::model_args::open_model;
+use crate::quality::calibration;
+use crate::quality::imatrix::{self, Collector, Imatrix};
+use crate::quality::mixture::{COARSE, choose, divergences};
+use crate::quality::windows::DEFAULT_CONTEXT;
+use crate::terminal::note;
+use crate::ui;
+use anyhow::{Context, Result, bail};
+use brooklet::{Gguf, Session, SessionOptions, Tokenizer};
+use brooklet_kernels::TensorType;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Windows of the text that each matrix is tried on: as many as a matrix of the 1.2B model takes half a minute for.
+const WINDOWS: usize = 4;
+/// Where tensors start in a file.
+const ALIGNMENT: u64 = 32;
+
+/// `--type`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum TypeArg {
+    /// One of the mixtures that there are.
+    Fixed(FileType),
+    /// One that is measured.
+    Auto,
+}
+
+impl FromStr for TypeArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.to_ascii_lowercase().as_str() {
+            "auto" => Ok(TypeArg::Auto),
+            text => text.parse().map(TypeArg::Fixed).map_err(|e: String| e + ", auto"),
+        }
+    }
+}
+
+/// What `--size` takes: a file's size, or the bits that a weight takes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Size {
+    Bytes(u64),
+    BitsPerWeight(f64),
+}
+
+impl FromStr for Size {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.').len();
+        let (number, unit) = text.split_at(digits);
+        let unit = unit.trim().to_ascii_lowercase();
+        let number: f64 = number.parse().map_err(|_| expected(text))?;
+        if unit == "bpw" {
+            return match number {
+                0.0..=32.0 => Ok(Size::BitsPerWeight(number)),
+                _ => Err(format!("{text}: a weight takes 32 bits at most")),
+            };
+        }
+        let units = [
+            ("mb", 1e6),
+            ("gb", 1e9),
+            ("mib", 1048576.0),
+            ("gib", 1073741824.0),
+            ("kb", 1e3),
+            ("kib", 1024.0),
+        ];
+        let (_, scale) = units.into_iter().find(|(name, _)| *name == unit).ok_or_else(|| expected(text))?;
+        Ok(Size::Bytes((number * scale) as u64))
+    }
+}
+
+fn expected(text: &str) -> String {
+    format!("{text}: expected a size with its unit, as 200MB, 190MiB or 1.2GB, or bits a weight, as 4.8bpw")
+}
+
+/// What to measure.
+pub(super) struct Auto<'a> {
+    pub size: Size,
+    /// The text's file.
+    pub text: &'a Path,
+    /// Whether special tokens in the text are such.
+    pub parse_special: bool,
+    /// Where one is given; else it is measured on the text.
+    pub imatrix: Option<Imatrix>,
+    /// Threads, where a number is asked for.
+    pub threads: Option<usize>,
+}
+
+impl Auto<'_> {
+    /// A type for each matrix of the float file `float`, and the importance matrix that it was found with.
+    pub fn measure(self, float: &Path, cancel: &AtomicBool) -> Result<(Types, Imatrix)> {
+        let directory = tempfile::tempdir().context("no directory for temporary files")?;
+        let file = |name: &str| directory.path().join(name);
+        let model = open_model(float)?;
+        let window = DEFAULT_CONTEXT.min(model.config().context_length);
+        let tokenizer = Tokenizer::from_gguf(model.gguf())?;
+        let windows = calibration::read(&tokenizer, self.text, window, self.parse_special)?;
+        let session = SessionOptions { context: Some(window), threads: self.threads, ..Default::default() };
+        let imatrix = match self.imatrix {
+            Some(imatrix) => imatrix,
+            None => {
+                let mut session = Session::new(model, session.clone())?;
+                let (text, file) = (self.text.to_string_lossy(), file("imatrix.gguf"));
+                measure_imatrix(&mut session, &windows, &text, &file, cancel)?
+            }
+        };
+
+        let bar = ui::byte_bar(0, "trying types");
+        let progress = |p: Progress| {
+            bar.set_length(p.total);
+            bar.set_position(p.done);
+        };
+        let options = Options {
+            file_type: FileType::Q8_0,
+            imatrix: Some(&imatrix),
+            progress: Some(&progress),
+            cancel: Some(cancel),
+            ..Options::default()
+        };
+        let types: Vec<TensorType> = TensorType::ALL.into_iter().filter(|ty| ty.is_quantized()).collect();
+        let roundings = convert::roundings(float, &types, &options)?;
+        let coarse = roundings.iter().filter(|r| r.ty == COARSE);
+        let names: Vec<String> = coarse.clone().map(|r| r.name.clone()).collect();
+        let all_coarse: Types = coarse.map(|r| (r.name.clone(), r.ty)).collect();
+        let files = [file("fine.gguf"), file("coarse.gguf")];
+        convert::quantize(float, &files[0], &options)?;
+        convert::quantize(float, &files[1], &Options { types: Some(&all_coarse), ..options })?;
+        bar.finish_and_clear();
+
+        let bar = ui::step_bar(names.len() as u64, "measuring matrices");
+        let step = windows.len().div_ceil(WINDOWS);
+        let some: Vec<Vec<u32>> = windows.into_iter().step_by(step).collect();
+        let divergences = divergences([&files[0], &files[1]], &names, &some, &session, |done| {
+            bar.set_position(done as u64);
+            !cancel.load(Ordering::Relaxed)
+        });
+        bar.finish_and_clear();
+        let divergences = divergences.with_context(|| self.text.display().to_string())?;
+
+        // What is not a matrix takes as much in every file.
+        let gguf = Gguf::open(&files[0])?;
+        let (all, align) = match self.size {
+            Size::Bytes(_) => {
+                (std::fs::metadata(&files[0]).context("the size of a temporary file")?.len(), ALIGNMENT)
+            }
+            Size::BitsPerWeight(_) => (gguf.tensors().iter().map(|t| t.len as u64).sum(), 1),
+        };
+        let matrices = gguf.tensors().iter().filter(|t| all_coarse.contains_key(&t.name));
+        let rest = all.saturating_sub(matrices.map(|t| (t.len as u64).next_multiple_of(align)).sum());
+        let params: usize = gguf.tensors().iter().map(|t| t.shape.iter().product::<usize>()).sum();
+        let size = match self.size {
+            Size::Bytes(bytes) => bytes,
+            Size::BitsPerWeight(bits) => (bits * params as f64 / 8.0) as u64,
+        };
+        let types = match choose(&roundings, &divergences, size.saturating_sub(rest), align) {
+            Ok(types) => types,
+            Err(smallest) => match self.size {
+                Size::Bytes(_) => bail!(
+                    "--size: the smallest file that there is takes {:.1}MB",
+                    (smallest + rest) as f64 / 1e6
+                ),
+                Size::BitsPerWeight(_) => bail!(
+                    "--size: the smallest file that there is takes {:.2}bpw",
+                    (smallest + rest) as f64 * 8.0 / params as f64
+                ),
+            },
+        };
+        note(summary(&types, &divergences).trim_end());
+        Ok((types, imatrix))
+    }
+}
+
+fn measure_imatrix(
+    session: &mut Session,
+    windows: &[Vec<u32>],
+    text: &str,
+    file: &Path,
+    cancel: &AtomicBool,
+) -> Result<Imatrix> {
+    let bar = ui::step_bar(windows.len() as u64, "measuring columns");
+    let collector = Arc::new(Collector::default());
+    let all = calibration::observe(session, windows, Collector::observer(&collector), |taken| {
+        bar.set_position(taken as u64);
+        !cancel.load(Ordering::Relaxed)
+    });
+    bar.finish_and_clear();
+    if !all? {
+        bail!("cancelled; nothing was written");
+    }
+    let context = windows.first().map_or(0, Vec::len);
+    imatrix::write(file, &collector.sums(), text, windows.len(), context)?;
+    Ok(Imatrix::read(file)?)
+}
+
+/// A table of what was measured and chosen: matrices of one kind, by how much of the divergence they make up.
+fn summary(types: &Types, divergences: &BTreeMap<String, f64>) -> String {
+    let mut kinds: BTreeMap<&str, (f64, BTreeMap<TensorType, usize>)> = BTreeMap::new();
+    for (name, ty) in types {
+        let kind =
+            name.strip_prefix("blk.").and_then(|rest| rest.split_once('.')).map_or(&**name, |(_, kind)| kind);
+        let (divergence, counts) = kinds.entry(kind.trim_end_matches(".weight")).or_default();
+        *divergence += divergences.get(name).copied().unwrap_or(0.0);
+        *counts.entry(*ty).or_default() += 1;
+    }
+    let mut kinds: Vec<_> = kinds.into_iter().collect();
+    kinds.sort_by(|a, b| b.1.0.total_cmp(&a.1.0));
+    let mut rows = vec![["matrices".to_string(), format!("divergence in {COARSE}"), "types".to_string()]];
+    for (kind, (divergence, counts)) in kinds {
+        let counts: Vec<String> = counts.iter().map(|(ty, n)| format!("{n} {ty}")).collect();
+        rows.push([kind.to_string(), format!("{divergence:.6}"), counts.join(", ")]);
+    }
+    ui::table(&rows)
+}
