@@ -13,12 +13,20 @@ def convert(
     output: Union[str, PathLike[str]],
     type: str = "q4_0",
     progress: Optional[Callable[[int, int], object]] = None,
+    *,
+    imatrix: Union[str, PathLike[str], None] = None,
+    search: bool = False,
+    lora: Sequence[Union[str, PathLike[str]]] = [],
+    lora_scale: float = 1.0,
 ) -> list[str]: ...
 def quantize(
     input: Union[str, PathLike[str]],
     output: Union[str, PathLike[str]],
     type: str = "q4_0",
     progress: Optional[Callable[[int, int], object]] = None,
+    *,
+    imatrix: Union[str, PathLike[str], None] = None,
+    search: bool = False,
 ) -> list[str]: ...
 @final
 class Model:

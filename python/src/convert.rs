@@ -2,6 +2,7 @@
 
 use crate::to_py;
 use brooklet_tools::convert::{self as tools, ConvertError, FileType, Options, Progress, Report};
+use brooklet_tools::quality::imatrix::Imatrix;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use std::path::{Path, PathBuf};
@@ -13,39 +14,70 @@ use std::time::Duration;
 const SIGNALS: Duration = Duration::from_millis(50);
 
 /// Converts a checkpoint directory as Hugging Face lays it out to a GGUF file; returns warnings.
+///
+/// `imatrix`: an importance matrix's file, as `brooklet imatrix` and llama-imatrix write it, to weigh errors by.
+/// `search`: search longer for small errors, as an importance matrix has it done too.
+/// `lora`: directories of LoRA adapters that PEFT wrote, merged in turn; `lora_scale`: how strongly they count.
 #[pyfunction]
-#[pyo3(signature = (checkpoint_dir, output, r#type="q4_0", progress=None))]
+#[pyo3(signature = (checkpoint_dir, output, r#type="q4_0", progress=None, *, imatrix=None, search=false, lora=Vec::new(), lora_scale=1.0))]
+#[allow(clippy::too_many_arguments)]
 pub fn convert(
     py: Python<'_>,
     checkpoint_dir: PathBuf,
     output: PathBuf,
     r#type: &str,
     progress: Option<Py<PyAny>>,
+    imatrix: Option<PathBuf>,
+    search: bool,
+    lora: Vec<PathBuf>,
+    lora_scale: f32,
 ) -> PyResult<Vec<String>> {
-    run(py, r#type, progress, |options| tools::convert(&checkpoint_dir, &output, options))
+    let rounding = Rounding::new(r#type, imatrix, search)?;
+    run(py, &rounding, progress, |options| {
+        tools::convert(&checkpoint_dir, &output, &Options { lora: &lora, lora_scale, ..*options })
+    })
 }
 
-/// Converts a GGUF file of float weights to one of another type; returns warnings.
+/// Converts a GGUF file of float weights to one of another type; returns warnings. `imatrix` and `search` as of `convert`.
 #[pyfunction]
-#[pyo3(signature = (input, output, r#type="q4_0", progress=None))]
+#[pyo3(signature = (input, output, r#type="q4_0", progress=None, *, imatrix=None, search=false))]
 pub fn quantize(
     py: Python<'_>,
     input: PathBuf,
     output: PathBuf,
     r#type: &str,
     progress: Option<Py<PyAny>>,
+    imatrix: Option<PathBuf>,
+    search: bool,
 ) -> PyResult<Vec<String>> {
-    run(py, r#type, progress, |options| tools::quantize(&input, &output, options))
+    let rounding = Rounding::new(r#type, imatrix, search)?;
+    run(py, &rounding, progress, |options| tools::quantize(&input, &output, options))
+}
+
+/// How weights are rounded.
+struct Rounding {
+    file_type: FileType,
+    imatrix: Option<Imatrix>,
+    search: bool,
+}
+
+impl Rounding {
+    fn new(file_type: &str, imatrix: Option<PathBuf>, search: bool) -> PyResult<Rounding> {
+        Ok(Rounding {
+            file_type: file_type.parse().map_err(PyValueError::new_err)?,
+            imatrix: imatrix.map(|path| Imatrix::read(&path)).transpose().map_err(to_py)?,
+            search,
+        })
+    }
 }
 
 /// Works on a thread of its own, so that this one can call `progress(done, total)` and answer Ctrl-C.
 fn run(
     py: Python<'_>,
-    file_type: &str,
+    rounding: &Rounding,
     progress: Option<Py<PyAny>>,
     work: impl FnOnce(&Options) -> Result<Report, ConvertError> + Send,
 ) -> PyResult<Vec<String>> {
-    let file_type: FileType = file_type.parse().map_err(PyValueError::new_err)?;
     let cancel = AtomicBool::new(false);
     let (report, stopped) = py.detach(|| {
         std::thread::scope(|scope| {
@@ -57,7 +89,9 @@ fn run(
                     let _ = send.send(p);
                 };
                 work(&Options {
-                    file_type,
+                    file_type: rounding.file_type,
+                    imatrix: rounding.imatrix.as_ref(),
+                    search: rounding.search,
                     progress: Some(&tell),
                     cancel: Some(cancel),
                     ..Options::default()

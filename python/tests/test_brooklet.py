@@ -60,6 +60,23 @@ class Conversion(unittest.TestCase):
         with open(MODEL, "rb") as one, open(quantized, "rb") as other:
             self.assertEqual(one.read(), other.read())
 
+    def test_rounding_and_adapters(self) -> None:
+        def made(name: str, **options: object) -> bytes:
+            out = os.path.join(FOLDER.name, name)
+            brooklet.convert(CHECKPOINT, out, **options)
+            with open(out, "rb") as file:
+                return file.read()
+
+        self.assertNotEqual(made("searched.gguf", search=True), made("plain.gguf"))
+        with self.assertRaisesRegex(brooklet.BrookletError, "general.type: expected 'imatrix'"):
+            made("out.gguf", imatrix=MODEL)
+        with self.assertRaisesRegex(Exception, "adapter_config.json"):
+            made("out.gguf", lora=[FOLDER.name])
+        # An adapter for another shape is found out, so it was read.
+        adapter = os.path.join(os.path.dirname(__file__), "../../tests/fixtures/lora/linear")
+        with self.assertRaisesRegex(brooklet.BrookletError, "lora_A|lora_B|expected"):
+            made("out.gguf", lora=[adapter], lora_scale=0.5)
+
     def test_what_progress_raises_stops_it(self) -> None:
         def stop(done: int, total: int) -> None:
             raise KeyError("enough")

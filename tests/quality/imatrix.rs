@@ -341,6 +341,16 @@ fn the_commands_do_it() {
         code == Some(1) && stderr.contains("text.txt: the text has") && stderr.contains("512"),
         "{stderr}"
     );
+    // From the checkpoint as from its float file.
+    fs::write(dir.path().join("long.txt"), text.repeat(4)).expect("written");
+    let demo = checkpoint("demo");
+    for (command, input, output) in
+        [("quantize", float, &["d.gguf"][..]), ("convert", demo.to_str().unwrap(), &["-o", "e.gguf"])]
+    {
+        let (code, _, stderr) = run(&[&[command, input], output, &["--gptq", "long.txt"]].concat());
+        assert_eq!(code, Some(0), "{stderr}");
+    }
+    assert!(read("d.gguf") == read("e.gguf") && read("d.gguf") != read("b.gguf"));
     let (code, _, stderr) = run(&["imatrix", "-m", float, "-f", "none.txt", "-o", "x"]);
     assert!(code == Some(1) && stderr.contains("none.txt"), "{stderr}");
     let (code, _, stderr) = run(&["quantize", float, "c.gguf", "--imatrix", float]);

@@ -2,6 +2,7 @@
 
 use super::base::{Float, LoraArgs, float_file, open_base};
 use super::mixture::{Auto, Size, TypeArg};
+use super::quantize::quantize;
 use super::receipt::{Measurement, with_receipt};
 use crate::convert::{self, Checkpoint, FileType, Options, Progress, Report, Types};
 use crate::hub;
@@ -83,6 +84,11 @@ pub(super) struct EncodingArgs {
     #[arg(long)]
     search: bool,
 
+    /// Make up for what rounding a weight loses by how others are rounded (GPTQ), as this text says; takes long, and
+    /// needs no importance matrix
+    #[arg(long, value_name = "TEXT", conflicts_with = "imatrix")]
+    pub gptq: Option<PathBuf>,
+
     /// Measure on this text what is lost against the float weights, and write that into the file with a self-test of its
     /// tokenizer; a temporary copy of the file is made beside it
     #[arg(long, value_name = "TEXT")]
@@ -129,6 +135,10 @@ pub fn run(args: Args) -> Result<()> {
     let output = output_path(&dir, output, &adapters.lora, encoding.file_type)?;
     let float = |cancel: &AtomicBool| float_file(&dir, &adapters, cancel);
     let make = |output: &Path| {
+        if encoding.gptq.is_some() {
+            let (_directory, float) = float(&ui::interrupted())?;
+            return quantize(&float, output, &encoding);
+        }
         let work = |options: &Options| {
             let options = Options { lora: &adapters.lora, lora_scale: adapters.lora_scale, ..*options };
             convert::convert(&dir, output, &options)

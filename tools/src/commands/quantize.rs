@@ -2,7 +2,7 @@
 
 use super::convert::{EncodingArgs, report, with_ui};
 use super::receipt::{Measurement, with_receipt};
-use crate::convert::{self, Options};
+use crate::convert::{self, Options, Report};
 use crate::model_args::open_model;
 use crate::quality::calibration;
 use crate::quality::gptq::Gptq;
@@ -26,34 +26,32 @@ pub struct Args {
 
     #[command(flatten)]
     encoding: EncodingArgs,
-
-    /// Make up for what rounding a weight loses by how others are rounded (GPTQ), as this text says; takes long, and
-    /// needs no importance matrix
-    #[arg(long, value_name = "FILE", conflicts_with = "imatrix")]
-    gptq: Option<PathBuf>,
 }
 
 /// Runs the command; output as of `brooklet convert`.
 pub fn run(args: Args) -> Result<()> {
-    let gptq = args.gptq.as_deref().map(|text| gptq(&args, text)).transpose()?;
-    let make = |output: &Path| {
-        let work = |options: &Options| convert::quantize_with(&args.input, output, options, gptq.as_ref());
-        with_ui("quantizing", &args.encoding, |_| Ok((None, args.input.clone())), work)
-    };
+    let make = |output: &Path| quantize(&args.input, output, &args.encoding);
     let Some(text) = &args.encoding.receipt else { return report(&make(&args.output)?) };
     let (output, inputs) = (&*args.output, std::slice::from_ref(&args.input));
     let measurement = Measurement { text, output, inputs, threads: args.encoding.threads() };
     report(&with_receipt(&measurement, make, |_| Ok((None, open_model(&args.input)?)))?)
 }
 
+/// Quantizes a float file, with error feedback where it is asked for.
+pub(super) fn quantize(input: &Path, output: &Path, encoding: &EncodingArgs) -> Result<Report> {
+    let gptq = encoding.gptq.as_deref().map(|text| gptq(input, text, encoding)).transpose()?;
+    let work = |options: &Options| convert::quantize_with(input, output, options, gptq.as_ref());
+    with_ui("quantizing", encoding, |_| Ok((None, input.to_path_buf())), work)
+}
+
 /// The model and the text's windows.
-fn gptq(args: &Args, text: &Path) -> Result<Gptq> {
-    let model = open_model(&args.input)?;
+fn gptq(input: &Path, text: &Path, encoding: &EncodingArgs) -> Result<Gptq> {
+    let model = open_model(input)?;
     let window = DEFAULT_CONTEXT.min(model.config().context_length);
     let tokenizer = Tokenizer::from_gguf(model.gguf())?;
-    let windows = calibration::read(&tokenizer, text, window, args.encoding.parse_special)?;
-    let threads = args.encoding.threads();
+    let windows = calibration::read(&tokenizer, text, window, encoding.parse_special)?;
+    let threads = encoding.threads();
     let session =
         Session::new(model, SessionOptions { context: Some(window), threads, ..Default::default() })?;
-    Ok(Gptq::new(&args.input, session, windows))
+    Ok(Gptq::new(input, session, windows))
 }
