@@ -417,7 +417,7 @@ class Generator:
 
     def conversation(self, rng):
         """(kind, messages) of one conversation."""
-        kind = rng.choices(["refusal", "talk", "extraction", "double", "single"], [9, 6, 12, 15, 58])[0]
+        kind = rng.choices(["refusal", "talk", "extraction", "double", "single"], [9, 16, 28, 17, 30])[0]
         if kind in ("double", "single"):
             return self.house(rng, kind)
         user, answer = {"refusal": self.refusal, "talk": self.small_talk, "extraction": self.extraction}[kind](rng)
