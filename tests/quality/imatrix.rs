@@ -329,9 +329,9 @@ fn the_commands_do_it() {
 
     // As llama-quantize says it.
     let file = Gguf::open(&dir.path().join("a.gguf")).expect("it opens");
-    let text = |key: &str| file.get_str(key).unwrap().map(str::to_string);
-    assert_eq!(text("quantize.imatrix.file").as_deref(), Some("x.imatrix"));
-    assert_eq!(text("quantize.imatrix.dataset").as_deref(), Some("text.txt"));
+    let said = |key: &str| file.get_str(key).unwrap().map(str::to_string);
+    assert_eq!(said("quantize.imatrix.file").as_deref(), Some("x.imatrix"));
+    assert_eq!(said("quantize.imatrix.dataset").as_deref(), Some("text.txt"));
     assert_eq!(file.get_usize("quantize.imatrix.chunks_count").unwrap(), Some(5));
     assert_eq!(file.get_usize("quantize.imatrix.entries_count").unwrap(), Some(37));
 
