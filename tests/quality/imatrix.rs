@@ -261,7 +261,11 @@ fn converting_with_it_lowers_the_weighted_error() {
         assert!(fs::read(&out).expect("it reads") == bytes, "{file_type}");
         let plain = Gguf::open(&gguf("demo", file_type)).expect("it opens");
         let weighted = Gguf::open(&out).expect("it opens");
-        assert_eq!(weighted.tensors(), plain.tensors(), "{file_type}");
+        // Its keys say what it was quantized with, so that tensors lie elsewhere.
+        let tensors = |gguf: &Gguf| -> Vec<_> {
+            gguf.tensors().iter().map(|t| (t.name.clone(), t.ty, t.shape.clone())).collect()
+        };
+        assert_eq!(tensors(&weighted), tensors(&plain), "{file_type}");
         let ratio = weighted_error(&float, &weighted, &sums) / weighted_error(&float, &plain, &sums);
         assert!(ratio <= bound, "{file_type}: {ratio:.3}");
     }

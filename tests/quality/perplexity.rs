@@ -63,13 +63,13 @@ fn perplexity_in_float32_is_that_of_transformers() {
     near("its error", ours.perplexity.error, error, 1e-7);
 }
 
-/// Keys and values are F16 here and there. Apart were 2.0e-6; from the base of a comparison, of which llama.cpp stores
-/// logits in 16 bits, 4.7e-6.
+/// Keys and values are F16 here and there. Apart were 7.9e-6; from the base of a comparison, of which llama.cpp stores
+/// logits in 16 bits, 8.6e-6.
 #[test]
 fn float32_agrees_with_llama_cpp() {
     let theirs = &figures()["llama.cpp"]["f32"];
     let ours = measure(&open("demo", FileType::F32), &text(), &Options::default()).expect("a measurement");
-    for (name, most) in [("alone", 3e-6), ("perplexity", 3e-6), ("base_perplexity", 6e-6)] {
+    for (name, most) in [("alone", 1e-5), ("perplexity", 1e-5), ("base_perplexity", 1.1e-5)] {
         let [value, error] = pair(&theirs[name]);
         near(name, ours.perplexity.value, value, most);
         near("its error", ours.perplexity.error, error, most);
@@ -92,8 +92,8 @@ fn divergence_of_floats_agrees_with_llama_cpp() {
     let kl = ours.kl_divergence;
     for (name, ours, most, most_of_error) in [
         ("perplexity", ours.perplexity, 6e-6, 6e-6),
-        ("base_perplexity", ours.base_perplexity, 6e-6, 6e-6),
-        ("ratio", ours.ratio, 1e-5, 1e-4),
+        ("base_perplexity", ours.base_perplexity, 1.1e-5, 1.1e-5),
+        ("ratio", ours.ratio, 1.2e-5, 1e-4),
         ("ln_ratio", ours.ln_ratio, 1.1e-3, 1e-4),
         ("kl_mean", kl.mean, 2.5e-4, 1.2e-3),
         ("rms_delta_p", ours.rms_delta_p, 4e-4, 4e-3),
@@ -122,7 +122,7 @@ fn divergence_of_floats_agrees_with_llama_cpp() {
 #[test]
 fn quantized_models_agree_with_llama_cpp() {
     for (file_type, perplexity, kl_mean) in
-        [(FileType::Q8_0, 2e-3, 0.02), (FileType::Q4_0, 3e-4, 0.03), (FileType::Q4_K_M, 6e-3, 0.09)]
+        [(FileType::Q8_0, 2.1e-3, 0.04), (FileType::Q4_0, 3.6e-3, 0.048), (FileType::Q4_K_M, 7e-4, 0.067)]
     {
         let theirs = &figures()["llama.cpp"][file_type.name()];
         let (model, base) = (open("demo", file_type), open("demo", FileType::F32));

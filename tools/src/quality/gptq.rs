@@ -297,11 +297,15 @@ mod tests {
         let mut product = Vec::new();
         add_products(kernels(), &mut product, &x[..150 * n], n);
         add_products(kernels(), &mut product, &x[150 * n..], n);
+        let largest = |a: &[f32]| (0..n).map(|i| a[i * n + i]).fold(0.0, f32::max);
+        let scale = f64::from(largest(&product));
         for i in 0..n {
             for j in 0..=i {
                 let expected: f64 = x.chunks(n).map(|x| f64::from(x[i]) * f64::from(x[j])).sum();
-                let (found, scale) = (f64::from(product[i * n + j]), f64::from(product[0]));
-                assert!((found - expected).abs() <= 1e-6 * scale, "{i}, {j}: {found} for {expected}");
+                let found = f64::from(product[i * n + j]);
+                // Measured: 2e-7.
+                println!("PE {:e}", (found - expected).abs() / scale);
+                assert!((found - expected).abs() <= 5e-7 * scale, "{i}, {j}: {found} for {expected}");
             }
         }
         let mut a = product;
@@ -312,7 +316,9 @@ mod tests {
             for j in 0..=i {
                 let product: f64 = (0..=j).map(|k| f64::from(a[i * n + k]) * f64::from(a[j * n + k])).sum();
                 let error = (product - f64::from(before[i * n + j])).abs();
-                assert!(error <= 1e-6 * f64::from(before[0].abs()), "{i}, {j}: {error}");
+                // Measured: 2e-7.
+                println!("CE {:e}", error / scale);
+                assert!(error <= 5e-7 * scale, "{i}, {j}: {error}");
             }
         }
         let mut indefinite = vec![1.0, 0.0, 2.0, 1.0];
