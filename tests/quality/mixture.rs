@@ -49,7 +49,8 @@ fn at_the_size_of_q4_k_m_it_is_nearer_to_the_float_model() {
     assert!(found <= size && found >= size - size / 100, "{found} bytes of {size}");
     let ratio = divergence(&auto_file) / divergence(&k);
     println!("divergence at {found} bytes: {ratio:.3} of Q4_K_M's");
-    assert!(ratio <= 0.9, "{ratio:.3}");
+    // Measured: 0.62.
+    assert!(ratio <= 0.8, "{ratio:.3}");
 
     // The checkpoint itself, with the importance matrix given: the same bytes.
     let directory = checkpoint("demo");
