@@ -1,7 +1,7 @@
 //! `--type auto` of `convert` and `quantize`: measures on a text which matrices need their bits, and chooses a type for
 //! each so that the file keeps to a size.
 
-use crate::convert::{self, FileType, Options, Progress, Types};
+use crate::convert::{self, FileType, Options, Progress, Rounding, Types};
 use crate::model_args::open_model;
 use crate::quality::calibration;
 use crate::quality::imatrix::{self, Collector, Imatrix};
@@ -9,7 +9,7 @@ use crate::quality::mixture::{COARSE, choose, divergences};
 use crate::quality::windows::DEFAULT_CONTEXT;
 use crate::terminal::note;
 use crate::ui;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use brooklet::{Gguf, Session, SessionOptions, Tokenizer};
 use brooklet_kernels::TensorType;
 use std::collections::BTreeMap;
@@ -113,31 +113,18 @@ impl Auto<'_> {
             }
         };
 
-        let bar = ui::byte_bar(0, "trying types");
-        let progress = |p: Progress| {
-            bar.set_length(p.total);
-            bar.set_position(p.done);
-        };
-        let options = Options {
-            file_type: FileType::Q8_0,
-            imatrix: Some(&imatrix),
-            progress: Some(&progress),
-            cancel: Some(cancel),
-            ..Options::default()
-        };
-        let types: Vec<TensorType> = TensorType::ALL.into_iter().filter(|ty| ty.is_quantized()).collect();
-        let roundings = convert::roundings(float, &types, &options)?;
+        let roundings = try_types(float, &imatrix, cancel)?;
         let coarse = roundings.iter().filter(|r| r.ty == COARSE);
-        let names: Vec<String> = coarse.clone().map(|r| r.name.clone()).collect();
         let all_coarse: Types = coarse.map(|r| (r.name.clone(), r.ty)).collect();
         let files = [file("fine.gguf"), file("coarse.gguf")];
-        convert::quantize(float, &files[0], &options)?;
+        let options = Options { imatrix: Some(&imatrix), cancel: Some(cancel), ..Options::default() };
+        convert::quantize(float, &files[0], &Options { file_type: FileType::Q8_0, ..options })?;
         convert::quantize(float, &files[1], &Options { types: Some(&all_coarse), ..options })?;
-        bar.finish_and_clear();
 
-        let bar = ui::step_bar(names.len() as u64, "measuring matrices");
+        let bar = ui::step_bar(all_coarse.len() as u64, "measuring matrices");
         let step = windows.len().div_ceil(WINDOWS);
         let some: Vec<Vec<u32>> = windows.into_iter().step_by(step).collect();
+        let names: Vec<String> = all_coarse.into_keys().collect();
         let divergences = divergences([&files[0], &files[1]], &names, &some, &session, |done| {
             bar.set_position(done as u64);
             !cancel.load(Ordering::Relaxed)
@@ -145,34 +132,10 @@ impl Auto<'_> {
         bar.finish_and_clear();
         let divergences = divergences.with_context(|| self.text.display().to_string())?;
 
-        // What is not a matrix takes as much in every file.
-        let gguf = Gguf::open(&files[0])?;
-        let (all, align) = match self.size {
-            Size::Bytes(_) => {
-                (std::fs::metadata(&files[0]).context("the size of a temporary file")?.len(), ALIGNMENT)
-            }
-            Size::BitsPerWeight(_) => (gguf.tensors().iter().map(|t| t.len as u64).sum(), 1),
-        };
-        let matrices = gguf.tensors().iter().filter(|t| all_coarse.contains_key(&t.name));
-        let rest = all.saturating_sub(matrices.map(|t| (t.len as u64).next_multiple_of(align)).sum());
-        let params: usize = gguf.tensors().iter().map(|t| t.shape.iter().product::<usize>()).sum();
-        let size = match self.size {
-            Size::Bytes(bytes) => bytes,
-            Size::BitsPerWeight(bits) => (bits * params as f64 / 8.0) as u64,
-        };
-        let types = match choose(&roundings, &divergences, size.saturating_sub(rest), align) {
-            Ok(types) => types,
-            Err(smallest) => match self.size {
-                Size::Bytes(_) => bail!(
-                    "--size: the smallest file that there is takes {:.1}MB",
-                    (smallest + rest) as f64 / 1e6
-                ),
-                Size::BitsPerWeight(_) => bail!(
-                    "--size: the smallest file that there is takes {:.2}bpw",
-                    (smallest + rest) as f64 * 8.0 / params as f64
-                ),
-            },
-        };
+        let room = Room::new(self.size, &files[0], &names)?;
+        let types = choose(&roundings, &divergences, room.matrices, room.align).map_err(|smallest| {
+            anyhow!("--size: the smallest file that there is takes {}", room.show(smallest))
+        })?;
         note(summary(&types, &divergences).trim_end());
         Ok((types, imatrix))
     }
@@ -198,6 +161,65 @@ fn measure_imatrix(
     let context = windows.first().map_or(0, Vec::len);
     imatrix::write(file, &collector.sums(), text, windows.len(), context)?;
     Ok(Imatrix::read(file)?)
+}
+
+/// What every matrix loses in every type.
+fn try_types(float: &Path, imatrix: &Imatrix, cancel: &AtomicBool) -> Result<Vec<Rounding>> {
+    let bar = ui::step_bar(0, "trying types");
+    let progress = |p: Progress| {
+        bar.set_length(p.total);
+        bar.set_position(p.done);
+    };
+    let options = Options {
+        imatrix: Some(imatrix),
+        progress: Some(&progress),
+        cancel: Some(cancel),
+        ..Options::default()
+    };
+    let types: Vec<TensorType> = TensorType::ALL.into_iter().filter(|ty| ty.is_quantized()).collect();
+    let roundings = convert::roundings(float, &types, &options);
+    bar.finish_and_clear();
+    Ok(roundings?)
+}
+
+/// What `--size` leaves to matrices.
+struct Room {
+    matrices: u64,
+    /// What each of them is rounded up to.
+    align: u64,
+    /// Bytes of all else.
+    rest: u64,
+    /// Of a size in bits a weight: the model's weights.
+    params: Option<usize>,
+}
+
+impl Room {
+    /// Of the model of `file`, which takes as much beside the named matrices as any other file of it.
+    fn new(size: Size, file: &Path, names: &[String]) -> Result<Room> {
+        let gguf = Gguf::open(file)?;
+        let tensors = gguf.tensors();
+        let (all, align) = match size {
+            Size::Bytes(_) => (gguf.file_len() as u64, ALIGNMENT),
+            Size::BitsPerWeight(_) => (tensors.iter().map(|t| t.len as u64).sum(), 1),
+        };
+        let matrices = tensors.iter().filter(|t| names.contains(&t.name));
+        let rest = all.saturating_sub(matrices.map(|t| (t.len as u64).next_multiple_of(align)).sum());
+        let params: usize = tensors.iter().map(|t| t.shape.iter().product::<usize>()).sum();
+        let (size, params) = match size {
+            Size::Bytes(bytes) => (bytes, None),
+            Size::BitsPerWeight(bits) => ((bits * params as f64 / 8.0) as u64, Some(params)),
+        };
+        Ok(Room { matrices: size.saturating_sub(rest), align, rest, params })
+    }
+
+    /// The size with matrices of so many bytes, rounded up, as `--size` takes it.
+    fn show(&self, matrices: u64) -> String {
+        let bytes = (matrices + self.rest) as f64;
+        match self.params {
+            None => format!("{:.1}MB", (bytes / 1e5).ceil() / 10.0),
+            Some(params) => format!("{:.2}bpw", (bytes * 800.0 / params as f64).ceil() / 100.0),
+        }
+    }
 }
 
 /// A table of what was measured and chosen: matrices of one kind, by how much of the divergence they make up.
