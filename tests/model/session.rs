@@ -3,7 +3,8 @@
 
 mod models;
 
-use brooklet::{Batch, Error, Model, Session, SessionError, SessionOptions, Take};
+use brooklet::model::ModelError;
+use brooklet::{Batch, Error, Gguf, Model, Session, SessionError, SessionOptions, Take};
 use brooklet_kernels::{FEW_TOKENS, TensorType, active, all};
 use brooklet_tools::convert::FileType;
 use models::{SHAPES, gguf, model};
@@ -502,4 +503,33 @@ fn the_default_context_is_the_models_up_to_4096() {
     let model = model("official", FileType::F16, active().expect("a kernel set"));
     assert_eq!(session(&model, 1).context(), 2048);
     assert!(gguf("official", FileType::F16).exists());
+}
+
+/// With all matrices of another file the logits are that file's, to the bit, with some neither's; a file of another shape
+/// is refused.
+#[test]
+fn matrices_of_another_file_take_the_places_of_a_models() {
+    for shape in SHAPES {
+        let open = |ty| Model::open(&gguf(shape, ty)).expect("it opens");
+        let other = || Gguf::open(&gguf(shape, FileType::Q4_0)).expect("it opens");
+        let logits = |model: Model| {
+            let mut session = session(&Arc::new(model), 2);
+            bits(session.prefill(&ids(40)).expect("it fits"))
+        };
+        let all: Vec<String> = other().tensors().iter().map(|t| t.name.clone()).collect();
+        let all: Vec<&str> = all.iter().map(String::as_str).collect();
+        let (float, quantized) = (logits(open(FileType::F32)), logits(open(FileType::Q4_0)));
+        let with =
+            |names: &[&str]| logits(open(FileType::F32).with_matrices(other(), names).expect("it fits"));
+        assert!(with(&all) == quantized && with(&[]) == float, "{shape}");
+        let name = "blk.1.ffn_down.weight";
+        // Rows of another shape than whole blocks stay floats.
+        if other().tensor(name).expect("it is there").info.ty.is_quantized() {
+            let one = with(&[name]);
+            assert!(one != quantized && one != float, "{shape}");
+        }
+    }
+    let other = Gguf::open(&gguf("wide", FileType::Q4_0)).expect("it opens");
+    let refused = Model::open(&gguf("layers", FileType::F32)).expect("it opens").with_matrices(other, &[]);
+    assert!(matches!(refused, Err(Error::Model(ModelError::OtherShape))));
 }
