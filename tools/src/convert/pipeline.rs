@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 const PIECE: usize = 128 << 10;
 
 /// Elements whose errors stand for a tensor's.
-const SAMPLE: usize = 1 << 20;
+const SAMPLE: usize = 1 << 18;
 
 /// Where a tensor's elements come from: F32, F16 or BF16 in row-major order.
 pub(super) enum Source<'a> {
