@@ -16,7 +16,7 @@ def convert(
     *,
     imatrix: Union[str, PathLike[str], None] = None,
     search: bool = False,
-    lora: Sequence[Union[str, PathLike[str]]] = [],
+    lora: Optional[Sequence[Union[str, PathLike[str]]]] = None,
     lora_scale: float = 1.0,
 ) -> list[str]: ...
 def quantize(

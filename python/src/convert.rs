@@ -19,7 +19,7 @@ const SIGNALS: Duration = Duration::from_millis(50);
 /// `search`: search longer for small errors, as an importance matrix has it done too.
 /// `lora`: directories of LoRA adapters that PEFT wrote, merged in turn; `lora_scale`: how strongly they count.
 #[pyfunction]
-#[pyo3(signature = (checkpoint_dir, output, r#type="q4_0", progress=None, *, imatrix=None, search=false, lora=Vec::new(), lora_scale=1.0))]
+#[pyo3(signature = (checkpoint_dir, output, r#type="q4_0", progress=None, *, imatrix=None, search=false, lora=None, lora_scale=1.0))]
 #[allow(clippy::too_many_arguments)]
 pub fn convert(
     py: Python<'_>,
@@ -29,10 +29,11 @@ pub fn convert(
     progress: Option<Py<PyAny>>,
     imatrix: Option<PathBuf>,
     search: bool,
-    lora: Vec<PathBuf>,
+    lora: Option<Vec<PathBuf>>,
     lora_scale: f32,
 ) -> PyResult<Vec<String>> {
     let rounding = Rounding::new(r#type, imatrix, search)?;
+    let lora = lora.unwrap_or_default();
     run(py, &rounding, progress, |options| {
         tools::convert(&checkpoint_dir, &output, &Options { lora: &lora, lora_scale, ..*options })
     })
