@@ -292,14 +292,24 @@ def convert(
     output: "Union[str, PathLike[str]]",
     type: str = "q4_0",
     progress: Optional[Callable[[int, int], object]] = None,
+    *,
+    imatrix: "Union[str, PathLike[str], None]" = None,
+    search: bool = False,
+    lora: "Optional[Sequence[Union[str, PathLike[str]]]]" = None,
+    lora_scale: float = 1.0,
 ) -> List[str]:
     """Converts a checkpoint directory as Hugging Face lays it out to a GGUF file; returns warnings.
 
     type: f32, f16, bf16, q8_0, q4_0, iq4_nl, q4_k_m, q5_k_m or q6_k.
     progress: called with bytes done and bytes in all. What it raises stops the conversion, as Ctrl-C does; the file
     appears when it is complete.
+    imatrix: an importance matrix's file, as `brooklet imatrix` and llama-imatrix write it, to weigh errors by.
+    search: search longer for small errors, as an importance matrix has it done too.
+    lora, lora_scale: directories of LoRA adapters that PEFT wrote, merged in turn, and how strongly they count.
     """
-    return _brooklet.convert(checkpoint_dir, output, type, progress)
+    return _brooklet.convert(
+        checkpoint_dir, output, type, progress, imatrix=imatrix, search=search, lora=lora, lora_scale=lora_scale
+    )
 
 
 def quantize(
@@ -307,9 +317,12 @@ def quantize(
     output: "Union[str, PathLike[str]]",
     type: str = "q4_0",
     progress: Optional[Callable[[int, int], object]] = None,
+    *,
+    imatrix: "Union[str, PathLike[str], None]" = None,
+    search: bool = False,
 ) -> List[str]:
     """Converts a GGUF file of float weights to another type; arguments as of `convert`."""
-    return _brooklet.quantize(input, output, type, progress)
+    return _brooklet.quantize(input, output, type, progress, imatrix=imatrix, search=search)
 
 
 def _dump(value: Any) -> str:

@@ -14,10 +14,6 @@ use std::time::Duration;
 const SIGNALS: Duration = Duration::from_millis(50);
 
 /// Converts a checkpoint directory as Hugging Face lays it out to a GGUF file; returns warnings.
-///
-/// `imatrix`: an importance matrix's file, as `brooklet imatrix` and llama-imatrix write it, to weigh errors by.
-/// `search`: search longer for small errors, as an importance matrix has it done too.
-/// `lora`: directories of LoRA adapters that PEFT wrote, merged in turn; `lora_scale`: how strongly they count.
 #[pyfunction]
 #[pyo3(signature = (checkpoint_dir, output, r#type="q4_0", progress=None, *, imatrix=None, search=false, lora=None, lora_scale=1.0))]
 #[allow(clippy::too_many_arguments)]
@@ -39,7 +35,7 @@ pub fn convert(
     })
 }
 
-/// Converts a GGUF file of float weights to one of another type; returns warnings. `imatrix` and `search` as of `convert`.
+/// Converts a GGUF file of float weights to one of another type; returns warnings.
 #[pyfunction]
 #[pyo3(signature = (input, output, r#type="q4_0", progress=None, *, imatrix=None, search=false))]
 pub fn quantize(

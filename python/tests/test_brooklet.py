@@ -9,7 +9,7 @@ import tempfile
 import threading
 import time
 import unittest
-from typing import List, Literal, Optional
+from typing import Any, List, Literal, Optional
 
 import brooklet
 
@@ -61,7 +61,7 @@ class Conversion(unittest.TestCase):
             self.assertEqual(one.read(), other.read())
 
     def test_rounding_and_adapters(self) -> None:
-        def made(name: str, **options: object) -> bytes:
+        def made(name: str, **options: Any) -> bytes:
             out = os.path.join(FOLDER.name, name)
             brooklet.convert(CHECKPOINT, out, **options)
             with open(out, "rb") as file:
