@@ -19,10 +19,11 @@ def test_logits():
     mine, theirs = model.Lfm2(config), Lfm2ForCausalLM(config).float().eval()
     theirs.load_state_dict(mine.state_dict(), strict=False)
     theirs.tie_weights()
-    ids = torch.randint(0, 512, (3, 37))
-    with torch.no_grad():
-        difference = (mine(ids) - theirs(ids).logits).abs().max()
-    assert difference < 1e-4, difference  # measured: 2.5e-6
+    for shape in ((3, 37), (2, 300)):  # rows that are short and long to model.attend
+        ids = torch.randint(0, 512, shape)
+        with torch.no_grad():
+            difference = (mine(ids) - theirs(ids).logits).abs().max()
+        assert difference < 1e-4, (shape, difference)  # measured: 2.5e-6
 
 
 def test_template():

@@ -6,9 +6,10 @@ use crate::quality::imatrix::{self, Collector};
 use crate::quality::windows::DEFAULT_CONTEXT;
 use crate::ui;
 use anyhow::{Result, bail};
-use std::path::PathBuf;
+use brooklet::Session;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Arguments of `brooklet imatrix`.
 #[derive(Debug, clap::Args)]
@@ -47,19 +48,28 @@ pub fn run(mut args: Args) -> Result<()> {
     let mut session = args.model.session(&model)?;
     let mut windows = calibration::read(&tokenizer, &args.file, window, args.parse_special)?;
     windows.truncate(args.chunks.unwrap_or(usize::MAX));
+    measure(&mut session, &windows, &args.file, &args.output, &ui::interrupted())?;
+    ui::print_line(&args.output.display())
+}
 
-    let bar = ui::step_bar(windows.len() as u64, "measuring");
-    let cancel = ui::interrupted();
+/// Takes the windows of the text `text` through the model and writes what its matrices read to `output`, until Ctrl-C.
+pub(super) fn measure(
+    session: &mut Session,
+    windows: &[Vec<u32>],
+    text: &Path,
+    output: &Path,
+    cancel: &AtomicBool,
+) -> Result<()> {
+    let bar = ui::step_bar(windows.len() as u64, "measuring columns");
     let collector = Arc::new(Collector::default());
-    let all = calibration::observe(&mut session, &windows, Collector::observer(&collector), |taken| {
+    let all = calibration::observe(session, windows, Collector::observer(&collector), |taken| {
         bar.set_position(taken as u64);
         !cancel.load(Ordering::Relaxed)
-    })?;
+    });
     bar.finish_and_clear();
-    if !all {
+    if !all? {
         bail!("cancelled; nothing was written");
     }
-    let dataset = args.file.to_string_lossy();
-    imatrix::write(&args.output, &collector.sums(), &dataset, windows.len(), window)?;
-    ui::print_line(&args.output.display())
+    let context = windows.first().map_or(0, Vec::len);
+    Ok(imatrix::write(output, &collector.sums(), &text.to_string_lossy(), windows.len(), context)?)
 }

@@ -1,21 +1,20 @@
 //! `--type auto` of `convert` and `quantize`: measures on a text which matrices need their bits, and chooses a type for
 //! each so that the file keeps to a size.
 
+use super::imatrix;
 use crate::convert::{self, FileType, Options, Progress, Rounding, Types};
 use crate::model_args::open_model;
 use crate::quality::calibration;
-use crate::quality::imatrix::{self, Collector, Imatrix};
+use crate::quality::imatrix::Imatrix;
 use crate::quality::mixture::{COARSE, choose, divergences};
-use crate::quality::windows::DEFAULT_CONTEXT;
 use crate::terminal::note;
 use crate::ui;
-use anyhow::{Context, Result, anyhow, bail};
-use brooklet::{Gguf, Session, SessionOptions, Tokenizer};
+use anyhow::{Context, Result, anyhow};
+use brooklet::{Gguf, SessionOptions};
 use brooklet_kernels::TensorType;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::str::FromStr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Windows of the text that each matrix is tried on: as many as a matrix of the 1.2B model takes half a minute for.
@@ -99,19 +98,18 @@ impl Auto<'_> {
     pub fn measure(self, float: &Path, cancel: &AtomicBool) -> Result<(Types, Imatrix)> {
         let directory = tempfile::tempdir().context("no directory for temporary files")?;
         let file = |name: &str| directory.path().join(name);
-        let model = open_model(float)?;
-        let window = DEFAULT_CONTEXT.min(model.config().context_length);
-        let tokenizer = Tokenizer::from_gguf(model.gguf())?;
-        let windows = calibration::read(&tokenizer, self.text, window, self.parse_special)?;
-        let session = SessionOptions { context: Some(window), threads: self.threads, ..Default::default() };
+        let (mut session, windows) =
+            calibration::prepare(open_model(float)?, self.text, self.parse_special, self.threads)?;
         let imatrix = match self.imatrix {
             Some(imatrix) => imatrix,
             None => {
-                let mut session = Session::new(model, session.clone())?;
-                let (text, file) = (self.text.to_string_lossy(), file("imatrix.gguf"));
-                measure_imatrix(&mut session, &windows, &text, &file, cancel)?
+                let file = file("imatrix.gguf");
+                imatrix::measure(&mut session, &windows, self.text, &file, cancel)?;
+                Imatrix::read(&file)?
             }
         };
+        let context = Some(session.context());
+        drop(session);
 
         let roundings = try_types(float, &imatrix, cancel)?;
         let coarse = roundings.iter().filter(|r| r.ty == COARSE);
@@ -125,6 +123,7 @@ impl Auto<'_> {
         let step = windows.len().div_ceil(WINDOWS);
         let some: Vec<Vec<u32>> = windows.into_iter().step_by(step).collect();
         let names: Vec<String> = all_coarse.into_keys().collect();
+        let session = SessionOptions { context, threads: self.threads, ..Default::default() };
         let divergences = divergences([&files[0], &files[1]], &names, &some, &session, |done| {
             bar.set_position(done as u64);
             !cancel.load(Ordering::Relaxed)
@@ -139,28 +138,6 @@ impl Auto<'_> {
         note(summary(&types, &divergences).trim_end());
         Ok((types, imatrix))
     }
-}
-
-fn measure_imatrix(
-    session: &mut Session,
-    windows: &[Vec<u32>],
-    text: &str,
-    file: &Path,
-    cancel: &AtomicBool,
-) -> Result<Imatrix> {
-    let bar = ui::step_bar(windows.len() as u64, "measuring columns");
-    let collector = Arc::new(Collector::default());
-    let all = calibration::observe(session, windows, Collector::observer(&collector), |taken| {
-        bar.set_position(taken as u64);
-        !cancel.load(Ordering::Relaxed)
-    });
-    bar.finish_and_clear();
-    if !all? {
-        bail!("cancelled; nothing was written");
-    }
-    let context = windows.first().map_or(0, Vec::len);
-    imatrix::write(file, &collector.sums(), text, windows.len(), context)?;
-    Ok(Imatrix::read(file)?)
 }
 
 /// What every matrix loses in every type.

@@ -6,9 +6,7 @@ use crate::convert::{self, Options, Report};
 use crate::model_args::open_model;
 use crate::quality::calibration;
 use crate::quality::gptq::Gptq;
-use crate::quality::windows::DEFAULT_CONTEXT;
 use anyhow::Result;
-use brooklet::{Session, SessionOptions, Tokenizer};
 use std::path::{Path, PathBuf};
 
 /// Arguments of `brooklet quantize`.
@@ -39,19 +37,12 @@ pub fn run(args: Args) -> Result<()> {
 
 /// Quantizes a float file, with error feedback where it is asked for.
 pub(super) fn quantize(input: &Path, output: &Path, encoding: &EncodingArgs) -> Result<Report> {
-    let gptq = encoding.gptq.as_deref().map(|text| gptq(input, text, encoding)).transpose()?;
+    let gptq = |text: &Path| -> Result<Gptq> {
+        let (session, windows) =
+            calibration::prepare(open_model(input)?, text, encoding.parse_special, encoding.threads())?;
+        Ok(Gptq::new(input, session, windows))
+    };
+    let gptq = encoding.gptq.as_deref().map(gptq).transpose()?;
     let work = |options: &Options| convert::quantize_with(input, output, options, gptq.as_ref());
     with_ui("quantizing", encoding, |_| Ok((None, input.to_path_buf())), work)
-}
-
-/// The model and the text's windows.
-fn gptq(input: &Path, text: &Path, encoding: &EncodingArgs) -> Result<Gptq> {
-    let model = open_model(input)?;
-    let window = DEFAULT_CONTEXT.min(model.config().context_length);
-    let tokenizer = Tokenizer::from_gguf(model.gguf())?;
-    let windows = calibration::read(&tokenizer, text, window, encoding.parse_special)?;
-    let threads = encoding.threads();
-    let session =
-        Session::new(model, SessionOptions { context: Some(window), threads, ..Default::default() })?;
-    Ok(Gptq::new(input, session, windows))
 }

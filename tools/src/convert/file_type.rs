@@ -79,21 +79,16 @@ impl FromStr for FileType {
 /// The id in `general.file_type` of a file most of whose weights are of this type, as llama.cpp's loader guesses it where a
 /// file does not say (`src/llama-model-loader.cpp`).
 pub(super) fn id_of(ty: TensorType) -> u32 {
+    let named = || FileType::ALL.into_iter().find(|t| t.base() == ty).expect("it has a file type");
     match ty {
-        T::F32 => 0,
-        T::F16 => 1,
-        T::BF16 => 32,
-        T::Q4_0 => 2,
         T::Q4_1 => 3,
         T::Q5_0 => 8,
         T::Q5_1 => 9,
-        T::Q8_0 => 7,
         T::Q2_K => 10,
         T::Q3_K => 12,
-        T::Q4_K => 15,
-        T::Q5_K => 17,
-        T::Q6_K => 18,
-        T::IQ4_NL => 25,
+        T::F32 | T::F16 | T::BF16 | T::Q4_0 | T::Q8_0 | T::Q4_K | T::Q5_K | T::Q6_K | T::IQ4_NL => {
+            named().id()
+        }
     }
 }
 

@@ -1,12 +1,31 @@
 //! A text taken through a model to see what its matrices read.
 
-use super::windows::Windows;
+use super::windows::{DEFAULT_CONTEXT, Windows};
 use crate::conversation::read_text;
 use anyhow::{Context, Result};
 use brooklet::model::Observer;
 use brooklet::tokenizer::Special;
-use brooklet::{Session, Tokenizer};
+use brooklet::{Model, Session, SessionOptions, Tokenizer};
 use std::path::Path;
+use std::sync::Arc;
+
+/// A session of the model, and the windows of a file's text for it: of [`DEFAULT_CONTEXT`] tokens, or as many as the model
+/// takes.
+///
+/// # Errors
+/// As [`read`]; a model without a tokenizer, or for which there is no memory.
+pub fn prepare(
+    model: Arc<Model>,
+    path: &Path,
+    parse_special: bool,
+    threads: Option<usize>,
+) -> Result<(Session, Vec<Vec<u32>>)> {
+    let window = DEFAULT_CONTEXT.min(model.config().context_length);
+    let tokenizer = Tokenizer::from_gguf(model.gguf())?;
+    let windows = read(&tokenizer, path, window, parse_special)?;
+    let options = SessionOptions { context: Some(window), threads, ..Default::default() };
+    Ok((Session::new(model, options)?, windows))
+}
 
 /// The windows of a file's text. `parse_special` takes `<|im_start|>` and its kind in the text for the tokens, else for
 /// text.
