@@ -71,6 +71,13 @@ def reminder_call(text, when):
     return call("add_reminder", text=text, day=when.get("day"), time=when.get("time"), hours=when.get("hours"), minutes=when.get("minutes"))
 
 
+REMARKS = """{who} {ing}|{who} {ing}|{who} {ing} with {person}|{who} {b}|{who} back {day}|{person} is coming {day}|{person} leaves {day}|we fly to {b} {day}
+{who} done with the {a}|the {a} is {b}|the {a} is here|my {a} is {b} again|there's {a} in the {b}|{person} {b}s the {a}|it's {b} today|the {b} rang
+I {b} the {a}|I have {a}|we had {item} for lunch|{person} brought {item}|the {item} tasted fine|{noun} was fine|{noun} is over|I'm late for {noun}
+{person} and {person} are {b}|{person} likes {item}|I can't find the {a}|what a {b} day|my {b} hurts|{person} said {b}|the {b} is so {b}|I don't like {item}
+{person} is {b}|our {a} broke|the {b} next door is {b}|I was {ing} all day|{person} hates {ing}|{who} tired of {ing}|I love {ing}""".replace("\n", "|").split("|")
+
+
 class Generator:
     """Requests, calls and conversations of one split."""
 
@@ -86,6 +93,11 @@ class Generator:
         self.asks, self.facts = w.of_split("extraction", split), w.of_split("facts", split)
         self.speech = w.read("speech")
         self.before = v.part("BEFORE", self.speech["BEFORE"], split)
+        if split == "train":
+            more = w.read("speech", w.FOLDER / "more")
+            self.before += [line for line in more.pop("BEFORE") if line not in self.speech["BEFORE"]]
+            for block, lines in more.items():
+                self.speech[block] = self.speech[block] + lines
 
     # One request: (wording, what fills its slots, calls). -----------------------------------------------------
 
@@ -187,7 +199,7 @@ class Generator:
         text = text.lstrip("!")
         if dress and rng.random() < 0.06:
             text = typo(rng, text)
-        if self.split == "train" and rng.random() < 0.06:
+        if self.split == "train" and rng.random() < 0.10:
             text = unknown(rng, text, self.texts.any_word(rng))
         if imperative and dress and rng.random() < 0.30:
             text = f"{rng.choice(self.speech['ASK'])} {text}" + ("?" if rng.random() < 0.4 and text[-1] not in "?." else "")
@@ -199,7 +211,7 @@ class Generator:
             free = re.search(r"\{(task|noun|item|bare|name)2?\}\W*$", text)
             text = f"{text.rstrip('?.')}{rng.choice([' ', ', ', ' '])}{rng.choice(self.speech['THANKS' if free else 'SUFFIX'])}{end}"
         if dress and rng.random() < 0.14:
-            clause = rng.choice(self.before)
+            clause = self.remark(rng)
             text = f"{clause}{rng.choice([', ', '. ', ', so ', ' and '])}{text}" if rng.random() < 0.55 else f"{text.rstrip('.')}{rng.choice([', ', '. ', ', because '])}{clause}"
         if "{room}" in text:
             r = rng.random()
@@ -210,6 +222,21 @@ class Generator:
         for key, value in slots.items():
             text = text.replace("{" + key + "}", value)
         return tidy(text), calls
+
+    def remark(self, rng):
+        """A clause that asks for nothing. In training half of them are made of any words, of tasks and of times, so that
+        these too are seen where nothing is to be done."""
+        if self.split != "train" or rng.random() < 0.5:
+            return rng.choice(self.before)
+        texts = self.texts
+        verb, thing = rng.choice(texts.tasks)
+        ing = (verb[:-1] if verb.endswith("e") else verb) + "ing"
+        fill = {
+            "a": lambda: texts.some(rng, 1, 2), "b": lambda: texts.any_word(rng), "who": lambda: rng.choice(["I'm", "we're", f"{texts.person(rng)} is"]),
+            "ing": lambda: " ".join([ing, *thing.split()[:4]]).replace("@", texts.person(rng)), "person": lambda: texts.person(rng),
+            "noun": lambda: texts.noun(rng), "item": lambda: rng.choice(texts.items), "day": lambda: v.day_of(rng, whole=True)[1],
+        }
+        return re.sub(r"{(\w+)}", lambda m: fill[m.group(1)](), rng.choice(REMARKS))
 
     def style(self, rng, text, calls):
         """Case and final punctuation. Where all is in small letters, so are the texts in the calls; a capital that only
@@ -372,7 +399,8 @@ class Generator:
             "name": lambda: whole, "author": lambda: whole,
             "city": lambda: word() if free else rng.choice(texts.cities),
             "item": lambda: texts.some(rng, 1, 2) if free else rng.choice([i for i in texts.items if not i.startswith(("a ", "an "))]),
-            "company": lambda: f"{word()} {rng.choice([word(), 'and Sons', 'Foods', 'Motors'])}" if free else rng.choice(texts.companies),
+            "company": lambda: " ".join([word(), word(), word()][rng.randint(0, 1):] + [rng.choice(["and Sons", "Foods", "Motors", "Street Shop", word()])][rng.randint(0, 1):])
+            if free else rng.choice(texts.companies),
             "street": lambda: f"{rng.randint(1, 120)} {word()} {rng.choice(['Street', 'Road', 'Lane', 'Way'])}" if free else rng.choice(texts.streets),
             "title": lambda: " ".join(["The", word(), word()][rng.randint(0, 1):]) if free else rng.choice(texts.titles),
             "email": lambda: f"{first.lower()}@{rng.choice(['mail', 'post', 'home', 'web'])}.{rng.choice(['org', 'com', 'net', 'de'])}",
@@ -388,12 +416,22 @@ class Generator:
     def drill(self, rng):
         """Facts under keys that nobody knows: what to extract can only be read off the request."""
         keys = list(dict.fromkeys(self.texts.any_word(rng).lower() for _ in range(rng.randint(2, 5))))
-        value = lambda: rng.choice([self.texts.some(rng, 1, 2), self.texts.any_word(rng).capitalize(), self.texts.person(rng), rng.randint(1, 999), rng.randint(10, 999) / 10])
-        facts = {k: value() for k in keys}
+        facts = {k: self.value(rng) for k in keys}
         form = rng.choice(["{k}: {a}", "{k} {a}", "the {k} is {a}", "{k} = {a}", "its {k} was {a}"])
-        said = [form.format(k=k, a=a) for k, a in facts.items()]
+        said = [form.format(k=k, a=said) for k, (_, said) in facts.items()]
         rng.shuffle(said)
-        return facts, rng.choice([", ", "; ", ", ", " and "]).join(said)
+        return {k: a for k, (a, _) in facts.items()}, rng.choice([", ", "; ", ", ", " and "]).join(said)
+
+    def value(self, rng):
+        """(a value for a drill, how it is said): numbers in words are written in digits."""
+        kind, n = rng.choice(["some", "word", "person", "whole", "tenths", "words", "half"]), rng.randint(1, 99)
+        if kind == "whole":
+            n = rng.randint(1, 999)
+        if kind == "half":
+            return n + 0.5, f"{v.words(n, rng)} {rng.choice(['point five', 'and a half'])}"
+        return {"some": lambda: (text := self.texts.some(rng, 1, 3), text), "word": lambda: (text := self.texts.any_word(rng).capitalize(), text),
+                "person": lambda: (text := self.texts.person(rng), text), "whole": lambda: (n, n), "words": lambda: (n, v.words(n, rng)),
+                "tenths": lambda: (x := rng.randint(10, 999) / 10, x)}[kind]()
 
     def extraction(self, rng):
         if self.split == "train" and rng.random() < 0.3:

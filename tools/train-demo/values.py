@@ -32,9 +32,9 @@ def part(kind, values, split):
     return [v for v in dict.fromkeys(values) if v in chosen]
 
 
-def read(name):
+def read(name, folder=FOLDER):
     """The lines of values/NAME.txt."""
-    return [line for line in (FOLDER / f"{name}.txt").read_text().splitlines() if line]
+    return [line for line in (folder / f"{name}.txt").read_text().splitlines() if line]
 
 
 # Canonical name: how people say it (the first one most often).
@@ -109,7 +109,10 @@ def brightness(rng, split):
 
 
 def temperature(rng, split):
-    n = of_split("temperature", split, lambda: rng.randint(20, 56) / 2 if rng.random() < 0.4 else float(rng.randint(8, 30)))
+    if split == "train" and rng.random() < 0.15:  # beyond what a house needs, so that any number is understood
+        n = of_split("temperature", split, lambda: float(rng.randint(1, 99)))
+    else:
+        n = of_split("temperature", split, lambda: rng.randint(20, 56) / 2 if rng.random() < 0.4 else float(rng.randint(8, 30)))
     whole = int(n)
     if n == whole:
         return whole, number(rng, whole)
@@ -299,19 +302,33 @@ QUANTITIES = ["a bottle of", "two bottles of", "a kilo of", "two kilos of", "hal
               "a piece of", "the", "a"]
 
 
+NAMES = ("items", "timer_names", "people", "nouns", "cities", "first_names", "surnames", "companies", "streets", "titles")
+
+
+def lists_of(folder):
+    """{name: its values} of a folder; a task is (verb, thing)."""
+    tasks = [(verb, thing.strip()) for line in read("tasks", folder) for verb, things in [line.split(":")] for thing in things.split("|")]
+    return {name: read(name, folder) for name in NAMES} | {"tasks": tasks}
+
+
+def words_of(value):
+    return (value if isinstance(value, str) else " ".join(value)).lower().split()
+
+
 class Texts:
     """Free texts of a split: from the lists and, in training, so that copying is learned for any word, from words of
     the corpus and made-up ones. Words that only values of the other splits have are left out of those."""
 
     def __init__(self, vocabulary, split):
         self.split = split
-        tasks = [(verb, thing.strip()) for line in read("tasks") for verb, things in [line.split(":")] for thing in things.split("|")]
-        lists = {name: read(name) for name in ("items", "timer_names", "people", "nouns", "cities", "first_names", "surnames", "companies", "streets", "titles")}
-        lists["tasks"] = tasks
+        lists, more = lists_of(FOLDER), lists_of(FOLDER / "more")
+        known = {w for name, values in lists.items() for v in part(name, values, "train") for w in words_of(v)}
+        kept = {w for values in lists.values() for v in values for w in words_of(v)} - known
         for name, values in lists.items():
-            setattr(self, name, part(name, values, split))
-        known = {w for name, values in lists.items() for v in part(name, values, "train") for w in " ".join(v if name == "tasks" else [v]).lower().split()}
-        kept = {w for name, values in lists.items() for v in values for w in " ".join(v if name == "tasks" else [v]).lower().split()} - known
+            chosen = part(name, values, split)
+            if split == "train":  # those of values/more are for training alone, and none has a word of the other splits
+                chosen += [v for v in more[name] if v not in values and not kept & set(words_of(v))]
+            setattr(self, name, chosen)
         self.words = [w for w in vocabulary if w.lower() not in kept]
         self.free = 0.5 if split == "train" else 0.0
         self.pieces = []  # of words, as the tokenizer cuts them: training sets them
@@ -322,7 +339,14 @@ class Texts:
         return rng.choice(self.people)
 
     def some(self, rng, least, most):
-        return " ".join(self.any_word(rng) for _ in range(rng.randint(least, most)))
+        """A few of any words; now and then one of them is so common that the text could seem to end before it."""
+        words = [self.any_word(rng) for _ in range(rng.randint(least, most))]
+        if len(words) > 1 and rng.random() < 0.25:
+            if rng.random() < 0.5:
+                words.insert(1, rng.choice("of with for in on to up".split()))
+            else:
+                words[-1] = rng.choice("time up off out free less light room day over water juice paper".split())
+        return " ".join(words)
 
     def any_word(self, rng):
         """A word of the corpus, the head of one with the tail of another, syllables or tokens drawn alike (so that every
@@ -359,7 +383,7 @@ class Texts:
 
     def item(self, rng):
         """(as the call writes it, as said): a leading some, a, an, the, more is not part of the item."""
-        item = self.some(rng, 1, 2) if rng.random() < self.free else rng.choice(self.items)
+        item = self.some(rng, 1, 3) if rng.random() < self.free else rng.choice(self.items)
         if not item.startswith(("a ", "an ")):
             q = rng.random()
             if q < 0.35:
@@ -369,7 +393,7 @@ class Texts:
         return bare(item), item
 
     def timer(self, rng):
-        return self.some(rng, 1, 2 if rng.random() < 0.3 else 1) if rng.random() < self.free else rng.choice(self.timer_names)
+        return self.some(rng, 1, 2) if rng.random() < self.free else rng.choice(self.timer_names)
 
 
 def bare(item):

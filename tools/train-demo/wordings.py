@@ -10,10 +10,10 @@ FOLDER = pathlib.Path(__file__).with_name("wordings")
 GROUP = re.compile(r"\(([^()]*)\)")
 
 
-def read(name):
+def read(name, folder=FOLDER):
     """{block: its lines} of wordings/NAME.txt."""
     blocks = {}
-    for line in (FOLDER / f"{name}.txt").read_text().splitlines():
+    for line in (folder / f"{name}.txt").read_text().splitlines():
         if line.startswith("## "):
             lines = blocks.setdefault(line[3:], [])
         elif line:
@@ -22,8 +22,13 @@ def read(name):
 
 
 def of_split(name, split):
-    """The lines of each block that belong to a split; blocks without any are left out."""
-    blocks = {block: v.part(f"{name} {block}", lines, split) for block, lines in read(name).items()}
+    """The lines of each block that belong to a split; blocks without any are left out. Those of wordings/more are for
+    training alone, so that they move no line from one split to another."""
+    every = read(name)
+    blocks = {block: v.part(f"{name} {block}", lines, split) for block, lines in every.items()}
+    if split == "train":
+        for block, lines in read(name, FOLDER / "more").items():
+            blocks[block] += [line for line in lines if line not in every[block]]
     return {block: lines for block, lines in blocks.items() if lines}
 
 

@@ -2,11 +2,11 @@
 //! each so that the file keeps to a size.
 
 use super::imatrix;
+use crate::convert::mixture::{COARSE, choose, divergences};
 use crate::convert::{self, FileType, Options, Progress, Rounding, Types};
 use crate::model_args::open_model;
 use crate::quality::calibration;
 use crate::quality::imatrix::Imatrix;
-use crate::quality::mixture::{COARSE, choose, divergences};
 use crate::terminal::note;
 use crate::ui;
 use anyhow::{Context, Result, anyhow};

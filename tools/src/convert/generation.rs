@@ -1,8 +1,8 @@
 //! generation_config.json: how the authors want the model to be sampled, and what ends a generation.
 
-use super::error::{ConvertError, Result};
 use super::hf_config::token_ids;
 use super::json;
+use crate::error::{ConvertError, Result};
 use brooklet::gguf::{GgufWriter, Value as Gguf};
 use serde_json::{Map, Value};
 use std::path::Path;

@@ -3,8 +3,8 @@
 //! Names, defaults and precedence are those of transformers' `Lfm2Config`; where it reads none of the
 //! spellings, the one that Liquid's own configs carry counts.
 
-use super::error::{ConvertError, Result};
 use super::json;
+use crate::error::{ConvertError, Result};
 use brooklet::model::{Config, LayerKind};
 use serde_json::{Map, Value};
 use std::cell::RefCell;
@@ -255,8 +255,8 @@ fn check_architecture(path: &Path, map: &Map<String, Value>) -> Result<()> {
         }
         _ => refuse(format!(
             "expected architectures [\"Lfm2ForCausalLM\"] and model_type \"lfm2\", found {} and {}",
-            map.get("architectures").map_or("none".into(), |v| super::error::short(&v.to_string())),
-            map.get("model_type").map_or("none".into(), |v| super::error::short(&v.to_string())),
+            map.get("architectures").map_or("none".into(), |v| crate::error::short(&v.to_string())),
+            map.get("model_type").map_or("none".into(), |v| crate::error::short(&v.to_string())),
         )),
     }
 }

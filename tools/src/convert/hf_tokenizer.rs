@@ -10,10 +10,10 @@
 //!
 //! and `brooklet.eos_token_ids` (array of u32) where more than one id ends a generation.
 
-use super::error::{ConvertError, Result, short};
 use super::json;
 use super::post_processor::Affixes;
 use super::template::{self, ChatTemplates};
+use crate::error::{ConvertError, Result, short};
 use brooklet::gguf::{GgufWriter, Value as Gguf};
 use serde_json::{Map, Value};
 use std::collections::HashMap;

@@ -1,6 +1,6 @@
 //! Reading JSON files of strangers: capped in size, with the file's name in every error.
 
-use super::error::{ConvertError, Result};
+use crate::error::{ConvertError, Result};
 use serde::de::DeserializeOwned;
 use std::io::Read;
 use std::path::Path;

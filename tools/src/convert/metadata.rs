@@ -4,8 +4,8 @@
 //! same `general.name`, `general.basename`, `general.size_label`, …. Of the model card's front matter the
 //! licence, tags, languages and base models are read, where they are written as plain scalars and lists.
 
-use super::error::Result;
 use super::json;
+use crate::error::Result;
 use brooklet::gguf::{GgufWriter, Value as Gguf};
 use std::path::Path;
 

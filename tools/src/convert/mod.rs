@@ -6,7 +6,6 @@
 //! Everything in a checkpoint comes from strangers: sizes are capped before they are allocated, names are
 //! never followed out of the directory, and what is unknown and matters is an error that names it.
 
-mod error;
 mod file_type;
 mod generation;
 mod hf_config;
@@ -14,13 +13,14 @@ mod hf_tokenizer;
 mod json;
 mod lora;
 mod metadata;
+pub mod mixture;
 mod pipeline;
 mod post_processor;
 mod quantize;
 mod safetensors;
 mod template;
 
-pub use error::{ConvertError, Result};
+pub use crate::error::{ConvertError, Result};
 pub use file_type::{Choice, FileType};
 pub use hf_config::HfConfig;
 pub use hf_tokenizer::{HfTokenizer, LFM2_REGEX};
@@ -188,8 +188,10 @@ pub fn convert(dir: &Path, out: &Path, options: &Options) -> Result<Report> {
     let mut warnings = Vec::new();
     if !config.unknown.is_empty() {
         let fields = config.unknown.join(", ");
-        warnings
-            .push(format!("config.json has fields that brooklet does not know: {}", error::short(&fields)));
+        warnings.push(format!(
+            "config.json has fields that brooklet does not know: {}",
+            crate::error::short(&fields)
+        ));
     }
     take_ffn_width(&checkpoint, &mut config.model, &mut warnings);
 

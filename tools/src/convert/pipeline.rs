@@ -3,10 +3,10 @@
 //! A tensor is cut into pieces of whole blocks. Workers read and encode a batch of them while the batch
 //! before is being written, so that memory is a few pieces a thread, whatever the model's size.
 
-use super::error::{ConvertError, Result};
 use super::lora::Step;
 use super::safetensors::{Checkpoint, Tensor};
 use super::{Options, Progress};
+use crate::error::{ConvertError, Result};
 use crate::quality::gptq::Feedback;
 use brooklet::gguf::{Gguf, GgufStream, TensorInfo, TensorPlan};
 use brooklet_kernels::{TensorType, format};

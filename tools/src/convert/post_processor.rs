@@ -1,6 +1,6 @@
 //! What tokenizer.json's post-processor adds around a text, as far as llama.cpp's keys can say it.
 
-use super::error::{ConvertError, Result};
+use crate::error::{ConvertError, Result};
 use serde_json::Value;
 use std::path::Path;
 

@@ -1,8 +1,8 @@
 //! Float GGUF files to quantized ones.
 
-use super::error::{ConvertError, Result};
 use super::pipeline::{self, Job, Source};
 use super::{Choice, Options, Progress, QUANTIZATION_VERSION, Report, Types, check_output, gqa};
+use crate::error::{ConvertError, Result};
 use crate::quality::gptq::{self, Gptq};
 use brooklet::Gguf;
 use brooklet::gguf::{GgufStream, GgufWriter, TensorInfo, TensorPlan, Value};

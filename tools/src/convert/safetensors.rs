@@ -4,8 +4,8 @@
 //! times type); what it cannot see is checked here: that the data ends where the file ends, that no tensor
 //! is in two shards, that index and shards agree. Data is read at its offset into buffers of the caller.
 
-use super::error::{ConvertError, Result, short};
 use super::json;
+use crate::error::{ConvertError, Result, short};
 use crate::system::read_exact_at;
 use brooklet_kernels::TensorType;
 use safetensors::Dtype;

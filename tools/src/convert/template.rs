@@ -1,7 +1,7 @@
 //! The checkpoint's chat templates.
 
-use super::error::{ConvertError, Result};
 use super::json;
+use crate::error::{ConvertError, Result};
 use brooklet::gguf::{GgufWriter, Value as Gguf};
 use serde_json::{Map, Value};
 use std::path::Path;

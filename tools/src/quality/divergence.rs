@@ -137,7 +137,7 @@ fn score([logits, base]: [&[f32]; 2], next: u32) -> Option<Score> {
 }
 
 /// The divergence of what `logits` predict from what `base` does; `None` where it is not finite.
-pub(super) fn divergence(logits: &[f32], base: &[f32]) -> Option<f64> {
+pub(crate) fn divergence(logits: &[f32], base: &[f32]) -> Option<f64> {
     let (norm, base_norm) = (log_sum_exp(logits), log_sum_exp(base));
     let ln_p = |i: usize| f64::from(base[i]) - base_norm;
     let ln_q = |i: usize| f64::from(logits[i]) - norm;

@@ -7,7 +7,7 @@
 //! smallest.
 
 use super::calibration;
-use crate::convert::{ConvertError, Result};
+use crate::error::{ConvertError, Result};
 use brooklet::Session;
 use brooklet::model::Inputs;
 use brooklet_kernels::{Activations, Kernels, Panel, Spread, TensorType, format, tiles};

@@ -4,7 +4,7 @@
 //! The file is llama.cpp's (`tools/imatrix`): GGUF, `general.type` "imatrix", and for a matrix NAME the tensors
 //! NAME.in_sum2, each column's sum of squared inputs, and NAME.counts, the number of inputs.
 
-use crate::convert::{ConvertError, Result};
+use crate::error::{ConvertError, Result};
 use brooklet::Gguf;
 use brooklet::gguf::{GgufWriter, TensorPlan, Value};
 use brooklet::model::{Inputs, Observer};

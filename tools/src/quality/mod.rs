@@ -5,7 +5,6 @@ pub mod divergence;
 pub mod eval;
 pub mod gptq;
 pub mod imatrix;
-pub mod mixture;
 pub mod perplexity;
 pub mod receipt;
 pub mod windows;

@@ -3,8 +3,8 @@
 //! Fields, defaults and matching are those of PEFT's `LoraConfig`. What PEFT would compute otherwise than
 //! W + B·A·scale, or DoRA's rescaling of that, is refused by its name.
 
-use crate::convert::error::{ConvertError, Result, short};
 use crate::convert::json;
+use crate::error::{ConvertError, Result, short};
 use fancy_regex::{Regex, RegexBuilder};
 use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};

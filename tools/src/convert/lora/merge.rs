@@ -1,7 +1,7 @@
 //! W + B·A·scale, a piece of the weights at a time.
 
 use super::{Adapter, AdapterTensor};
-use crate::convert::error::{ConvertError, Result};
+use crate::error::{ConvertError, Result};
 use brooklet_kernels::format;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};

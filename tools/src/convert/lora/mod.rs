@@ -10,9 +10,9 @@ mod merge;
 pub use config::AdapterConfig;
 pub use merge::Step;
 
-use super::error::{ConvertError, Result};
 use super::safetensors::{Checkpoint, Tensor};
 use super::{Found, same_data};
+use crate::error::{ConvertError, Result};
 use brooklet::gguf::{GgufWriter, Value as Gguf};
 use brooklet::model::Config;
 use brooklet::model::tensors::{Role, TensorSpec, specs};
@@ -76,7 +76,7 @@ impl Adapter {
         }
         let absolute = std::path::absolute(dir).ok();
         let name = absolute.as_deref().and_then(Path::file_name).unwrap_or(dir.as_os_str());
-        let name = super::error::short(&name.to_string_lossy());
+        let name = crate::error::short(&name.to_string_lossy());
         Ok(Adapter { config, name, file: Checkpoint::open_file(dir, path)?, strength })
     }
 

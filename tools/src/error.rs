@@ -91,7 +91,7 @@ pub type Result<T, E = ConvertError> = std::result::Result<T, E>;
 
 impl ConvertError {
     /// For `map_err` on an operation on `path`.
-    pub(super) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> ConvertError {
+    pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> ConvertError {
         let path = path.to_path_buf();
         move |source| ConvertError::Io { action, path, source }
     }
@@ -127,13 +127,13 @@ impl ConvertError {
     }
 
     /// A setting that changes the computation.
-    pub(super) fn unsupported(path: &Path, what: impl Into<String>) -> ConvertError {
+    pub(crate) fn unsupported(path: &Path, what: impl Into<String>) -> ConvertError {
         ConvertError::Unsupported { path: path.to_path_buf(), what: short(&what.into()) }
     }
 }
 
 /// At most 120 characters of a stranger's text, fit to print.
-pub(super) fn short(text: &str) -> String {
+pub(crate) fn short(text: &str) -> String {
     let mut chars = text.chars();
     let shown =
         chars.by_ref().take(120).map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c });

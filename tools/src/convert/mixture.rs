@@ -7,9 +7,9 @@
 //! so that one run a matrix is enough. What is left is to choose a type for each such that the sum of s·E is smallest and
 //! the bytes fit, which dynamic programming does.
 
-use super::divergence::divergence;
-use super::windows::{QualityError, Result};
-use crate::convert::{Rounding, Types};
+use super::{Rounding, Types};
+use crate::quality::divergence::divergence;
+use crate::quality::windows::{QualityError, Result};
 use brooklet::{Gguf, Model, Session, SessionOptions};
 use brooklet_kernels::TensorType;
 use rayon::prelude::*;
