@@ -30,8 +30,8 @@ pub const MAX_THREADS: usize = 512;
 pub enum SessionError {
     /// The tokens do not fit.
     #[error(
-        "{needed} tokens do not fit a context of {context}: shorten the prompt, or raise the context \
-         (-c), up to the {limit} that the model was made for"
+        "{needed} tokens do not fit a context of {context}: shorten the prompt, or ask for a longer context, \
+         up to the {limit} that the model was made for"
     )]
     ContextFull {
         /// Positions needed in all.
@@ -72,7 +72,7 @@ pub enum SessionError {
     #[error("keys and values cannot be stored as {0}: expected F32, F16 or Q8_0")]
     KvType(TensorType),
     /// The system has no room or no threads.
-    #[error("cannot set up a session with a context of {context}: {reason}; try a smaller context (-c)")]
+    #[error("cannot set up a session with a context of {context}: {reason}; try a smaller context")]
     Resources {
         /// Positions asked for.
         context: usize,

@@ -45,6 +45,9 @@ fn of(error: &anyhow::Error) -> Option<String> {
         Error::Session(SessionError::TokenOutOfRange { .. }) => {
             Some("`brooklet tokenize` gives a model's ids for a text".into())
         }
+        Error::Session(SessionError::ContextFull { .. } | SessionError::Resources { .. }) => {
+            Some("-c N sets the context, in tokens".into())
+        }
         Error::Tokenizer(_) | Error::Model(_) => Some(
             "brooklet runs LFM2 models; `brooklet inspect FILE` shows what a file holds, \
              `brooklet convert DIR` makes one"

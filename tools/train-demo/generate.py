@@ -89,7 +89,9 @@ class Generator:
             self.blocks |= w.of_split(name, split)
         self.pairs, self.follow = w.of_split("pairs", split), w.of_split("follow_ups", split)
         self.refusals = [(topic, line) for topic, lines in w.of_split("refusals", split).items() for line in lines]
-        self.talk = [(line, answer) for answer, lines in w.of_split("talk", split).items() for line in lines]
+        talk = w.of_split("talk", split)
+        most = max(map(len, talk.values())) if split == "train" else 0  # in training each answer is given as often
+        self.talk = [(line, answer) for answer, lines in talk.items() for line in (lines * (1 + most // len(lines)))[:most or None]]
         self.asks, self.facts = w.of_split("extraction", split), w.of_split("facts", split)
         self.speech = w.read("speech")
         self.before = v.part("BEFORE", self.speech["BEFORE"], split)

@@ -105,7 +105,7 @@ impl Auto<'_> {
             None => {
                 let file = file("imatrix.gguf");
                 imatrix::measure(&mut session, &windows, self.text, &file, cancel)?;
-                Imatrix::read(&file)?
+                Imatrix::read(&file)?.of_temporary_file()
             }
         };
         let context = Some(session.context());

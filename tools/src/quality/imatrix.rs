@@ -104,6 +104,8 @@ pub fn write(
 #[derive(Clone, Debug)]
 pub struct Imatrix {
     path: PathBuf,
+    /// Whether the file stays, so that others may be told of it.
+    stays: bool,
     /// The text that it was measured on, as the file names it.
     dataset: Option<String>,
     /// Windows of it that were taken.
@@ -174,7 +176,12 @@ impl Imatrix {
             _ => None,
         };
         let chunks = gguf.get_usize("imatrix.chunk_count")?;
-        Ok(Imatrix { path: path.to_path_buf(), dataset, chunks, weights })
+        Ok(Imatrix { path: path.to_path_buf(), stays: true, dataset, chunks, weights })
+    }
+
+    /// The same, from a file that will not stay: [`Imatrix::write_keys`] does not name it.
+    pub fn of_temporary_file(self) -> Imatrix {
+        Imatrix { stays: false, ..self }
     }
 
     /// Sets the keys by which `llama-quantize` says what it has quantized with. Of paths the last part is enough.
@@ -182,7 +189,7 @@ impl Imatrix {
         let mut set = |key: &str, value: Value<'_>| writer.set(&format!("quantize.imatrix.{key}"), value);
         let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
         let count = |n: usize| Value::U32(u32::try_from(n).unwrap_or(u32::MAX));
-        if let Some(file) = name(&self.path) {
+        if let Some(file) = name(&self.path).filter(|_| self.stays) {
             set("file", Value::String(&file));
         }
         if let Some(dataset) = self.dataset.as_ref().and_then(|dataset| name(Path::new(dataset))) {
