@@ -5,7 +5,7 @@ pub mod answer;
 pub mod commands;
 pub mod conversation;
 pub mod convert;
-pub mod error;
+mod error;
 pub mod gguf_info;
 pub mod hint;
 pub mod house;

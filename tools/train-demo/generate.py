@@ -90,16 +90,16 @@ class Generator:
         self.pairs, self.follow = w.of_split("pairs", split), w.of_split("follow_ups", split)
         self.refusals = [(topic, line) for topic, lines in w.of_split("refusals", split).items() for line in lines]
         talk = w.of_split("talk", split)
-        most = max(map(len, talk.values())) if split == "train" else 0  # in training each answer is given as often
-        self.talk = [(line, answer) for answer, lines in talk.items() for line in (lines * (1 + most // len(lines)))[:most or None]]
+        if split == "train":  # each answer is given as often
+            most = max(map(len, talk.values()))
+            talk = {answer: (lines * most)[:most] for answer, lines in talk.items()}
+        self.talk = [(line, answer) for answer, lines in talk.items() for line in lines]
         self.asks, self.facts = w.of_split("extraction", split), w.of_split("facts", split)
         self.speech = w.read("speech")
         self.before = v.part("BEFORE", self.speech["BEFORE"], split)
         if split == "train":
-            more = w.read("speech", w.FOLDER / "more")
-            self.before += [line for line in more.pop("BEFORE") if line not in self.speech["BEFORE"]]
-            for block, lines in more.items():
-                self.speech[block] = self.speech[block] + lines
+            for block, lines in w.more("speech").items():
+                (self.before if block == "BEFORE" else self.speech[block]).extend(lines)
 
     # One request: (wording, what fills its slots, calls). -----------------------------------------------------
 
@@ -426,14 +426,12 @@ class Generator:
 
     def value(self, rng):
         """(a value for a drill, how it is said): numbers in words are written in digits."""
-        kind, n = rng.choice(["some", "word", "person", "whole", "tenths", "words", "half"]), rng.randint(1, 99)
-        if kind == "whole":
-            n = rng.randint(1, 999)
-        if kind == "half":
-            return n + 0.5, f"{v.words(n, rng)} {rng.choice(['point five', 'and a half'])}"
-        return {"some": lambda: (text := self.texts.some(rng, 1, 3), text), "word": lambda: (text := self.texts.any_word(rng).capitalize(), text),
-                "person": lambda: (text := self.texts.person(rng), text), "whole": lambda: (n, n), "words": lambda: (n, v.words(n, rng)),
-                "tenths": lambda: (x := rng.randint(10, 999) / 10, x)}[kind]()
+        texts, n, same = self.texts, rng.randint(1, 99), lambda value: (value, value)
+        return rng.choice([
+            lambda: same(texts.some(rng, 1, 3)), lambda: same(texts.any_word(rng).capitalize()), lambda: same(texts.person(rng)),
+            lambda: same(rng.randint(1, 999)), lambda: same(rng.randint(10, 999) / 10), lambda: (n, v.words(n, rng)),
+            lambda: (n + 0.5, f"{v.words(n, rng)} {rng.choice(['point five', 'and a half'])}"),
+        ])()
 
     def extraction(self, rng):
         if self.split == "train" and rng.random() < 0.3:

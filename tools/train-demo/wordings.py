@@ -21,14 +21,19 @@ def read(name, folder=FOLDER):
     return blocks
 
 
-def of_split(name, split):
-    """The lines of each block that belong to a split; blocks without any are left out. Those of wordings/more are for
-    training alone, so that they move no line from one split to another."""
+def more(name):
+    """{block: the lines that wordings/more/NAME.txt adds}: they are for training alone, so that they move no line from one
+    split to another, and what stands in wordings/NAME.txt already stays where it is."""
     every = read(name)
-    blocks = {block: v.part(f"{name} {block}", lines, split) for block, lines in every.items()}
+    return {block: [line for line in lines if line not in every[block]] for block, lines in read(name, FOLDER / "more").items()}
+
+
+def of_split(name, split):
+    """The lines of each block that belong to a split, in training with `more`; blocks without any are left out."""
+    blocks = {block: v.part(f"{name} {block}", lines, split) for block, lines in read(name).items()}
     if split == "train":
-        for block, lines in read(name, FOLDER / "more").items():
-            blocks[block] += [line for line in lines if line not in every[block]]
+        for block, lines in more(name).items():
+            blocks[block] += lines
     return {block: lines for block, lines in blocks.items() if lines}
 
 
