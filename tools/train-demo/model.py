@@ -1,16 +1,15 @@
-"""The network for training: LFM2 as transformers' Lfm2ForCausalLM computes it and with its parameter names, without
-that class's caches and masks (rows are padded on the right, so causal attention needs none). About 1.3 times as fast
-on a CPU; test_model.py holds the two to the same logits."""
+"""The network for training: LFM2 as transformers' Lfm2ForCausalLM computes it and with its parameter names, for rows that
+hold several conversations each, none of which sees another. test_model.py holds the two to the same logits."""
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 from transformers import Lfm2Config
 
-ATTENTION = (1, 3, 5)
+ATTENTION = (1, 3, 5, 7)
 
 
-def config(vocab_size, bos, eos, pad, hidden=256, ffn=768, layers=6, heads=8, kv_heads=4):
+def config(vocab_size, bos, eos, pad, hidden=256, ffn=768, layers=8, heads=8, kv_heads=4):
     return Lfm2Config(vocab_size=vocab_size, hidden_size=hidden, intermediate_size=ffn, num_hidden_layers=layers, num_attention_heads=heads,
                       num_key_value_heads=kv_heads, max_position_embeddings=2048, conv_L_cache=3, block_auto_adjust_ff_dim=False,
                       layer_types=["full_attention" if i in ATTENTION else "conv" for i in range(layers)],
@@ -27,19 +26,6 @@ class Norm(nn.Module):
         return F.rms_norm(x, self.weight.shape, self.weight, self.eps)
 
 
-def attend(q, k, v):
-    """Causal attention of queries [rows, heads, tokens, head_dim] over keys and values of fewer heads."""
-    b, heads, t, size = q.shape
-    if t > 256:
-        return F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
-    # On a CPU plain matrices are up to three times as fast where rows are short.
-    group = heads // k.shape[1]
-    scores = (q.reshape(b, -1, group * t, size) @ k.transpose(-1, -2)).view(b, -1, group, t, t) * size**-0.5
-    later = torch.ones(t, t, dtype=torch.bool, device=q.device).triu(1)
-    shares = scores.float().masked_fill(later, -torch.inf).softmax(-1).to(v.dtype)
-    return (shares.view(b, -1, group * t, t) @ v).view(b, heads, t, size)
-
-
 class Attention(nn.Module):
     def __init__(self, c):
         super().__init__()
@@ -50,14 +36,15 @@ class Attention(nn.Module):
         self.out_proj = nn.Linear(c.hidden_size, c.hidden_size, bias=False)
         self.q_layernorm, self.k_layernorm = Norm(self.head_dim, c.norm_eps), Norm(self.head_dim, c.norm_eps)
 
-    def forward(self, x, rope):
+    def forward(self, x, rope, mask):
         cos, sin = rope
         b, t, _ = x.shape
         turn = lambda y: y * cos + torch.cat((-y[..., self.head_dim // 2:], y[..., : self.head_dim // 2]), -1) * sin
         q = turn(self.q_layernorm(self.q_proj(x).view(b, t, -1, self.head_dim)).transpose(1, 2))
         k = turn(self.k_layernorm(self.k_proj(x).view(b, t, -1, self.head_dim)).transpose(1, 2))
         v = self.v_proj(x).view(b, t, -1, self.head_dim).transpose(1, 2)
-        return self.out_proj(attend(q, k, v).transpose(1, 2).reshape(b, t, -1))
+        k, v = (y.repeat_interleave(q.shape[1] // k.shape[1], 1).to(q.dtype) for y in (k, v))
+        return self.out_proj(F.scaled_dot_product_attention(q, k, v, mask).transpose(1, 2).reshape(b, t, -1))
 
 
 class ShortConv(nn.Module):
@@ -67,14 +54,15 @@ class ShortConv(nn.Module):
         self.out_proj = nn.Linear(c.hidden_size, c.hidden_size, bias=False)
         self.conv = nn.Conv1d(c.hidden_size, c.hidden_size, c.conv_L_cache, groups=c.hidden_size, bias=False)
 
-    def forward(self, x):
+    def forward(self, x, document):
         gate, out, x = self.in_proj(x).chunk(3, -1)
         u = gate * x
         kernel = self.conv.weight[:, 0]
         last = kernel.shape[1] - 1
         y = kernel[:, last] * u
         for back in range(1, last + 1):
-            y = y + kernel[:, last - back] * F.pad(u[:, :-back], (0, 0, back, 0))
+            same = (document[:, back:] == document[:, :-back]).unsqueeze(-1)
+            y = y + kernel[:, last - back] * F.pad(u[:, :-back] * same, (0, 0, back, 0))
         return self.out_proj(out * y)
 
 
@@ -90,8 +78,9 @@ class FeedForward(nn.Module):
 
 
 class Layer(nn.Module):
-    def __init__(self, c, kind):
+    def __init__(self, c, kind, dropout):
         super().__init__()
+        self.dropout = nn.Dropout(dropout)
         if kind == "conv":
             self.conv = ShortConv(c)
         else:
@@ -99,24 +88,24 @@ class Layer(nn.Module):
         self.feed_forward = FeedForward(c)
         self.operator_norm, self.ffn_norm = Norm(c.hidden_size, c.norm_eps), Norm(c.hidden_size, c.norm_eps)
 
-    def forward(self, x, rope):
+    def forward(self, x, rope, mask, document):
         h = self.operator_norm(x)
-        x = x + (self.conv(h) if hasattr(self, "conv") else self.self_attn(h, rope))
-        return x + self.feed_forward(self.ffn_norm(x))
+        x = x + self.dropout(self.conv(h, document) if hasattr(self, "conv") else self.self_attn(h, rope, mask))
+        return x + self.dropout(self.feed_forward(self.ffn_norm(x)))
 
 
 class Body(nn.Module):
-    def __init__(self, c):
+    def __init__(self, c, dropout):
         super().__init__()
         self.embed_tokens = nn.Embedding(c.vocab_size, c.hidden_size)
-        self.layers = nn.ModuleList(Layer(c, kind) for kind in c.layer_types)
+        self.layers = nn.ModuleList(Layer(c, kind, dropout) for kind in c.layer_types)
         self.embedding_norm = Norm(c.hidden_size, c.norm_eps)
 
 
 class Lfm2(nn.Module):
-    def __init__(self, c):
+    def __init__(self, c, dropout=0.0):
         super().__init__()
-        self.model = Body(c)
+        self.model = Body(c, dropout)
         head_dim = c.hidden_size // c.num_attention_heads
         frequency = c.rope_parameters["rope_theta"] ** (-torch.arange(0, head_dim, 2).float() / head_dim)
         angle = torch.outer(torch.arange(c.max_position_embeddings).float(), frequency).repeat(1, 2)
@@ -128,14 +117,15 @@ class Lfm2(nn.Module):
             elif p.ndim == 3:
                 nn.init.normal_(p, std=0.5)
 
-    def hidden(self, ids):
-        """[rows, tokens] -> [rows, tokens, hidden], after the final norm."""
+    def hidden(self, ids, document):
+        """ids and the number of each one's document, both [rows, tokens] -> [rows, tokens, hidden], after the final norm."""
         rope = self.cos[: ids.shape[1]], self.sin[: ids.shape[1]]
+        mask = (document[:, None, :, None] == document[:, None, None, :]).tril()
         x = self.model.embed_tokens(ids)
         for layer in self.model.layers:
-            x = layer(x, rope)
+            x = layer(x, rope, mask, document)
         return self.model.embedding_norm(x)
 
-    def forward(self, ids):
-        """[rows, tokens] -> logits [rows, tokens, vocabulary]."""
-        return self.hidden(ids) @ self.model.embed_tokens.weight.T
+    def forward(self, ids, document):
+        """The same -> logits [rows, tokens, vocabulary]."""
+        return self.hidden(ids, document) @ self.model.embed_tokens.weight.T

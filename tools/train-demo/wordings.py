@@ -25,7 +25,7 @@ def more(name):
     """{block: the lines that wordings/more/NAME.txt adds}: they are for training alone, so that they move no line from one
     split to another, and what stands in wordings/NAME.txt already stays where it is."""
     every = read(name)
-    return {block: [line for line in lines if line not in every[block]] for block, lines in read(name, FOLDER / "more").items()}
+    return {block: [line for line in lines if line not in every.get(block, ())] for block, lines in read(name, FOLDER / "more").items()}
 
 
 def of_split(name, split):
@@ -33,7 +33,7 @@ def of_split(name, split):
     blocks = {block: v.part(f"{name} {block}", lines, split) for block, lines in read(name).items()}
     if split == "train":
         for block, lines in more(name).items():
-            blocks[block] += lines
+            blocks.setdefault(block, []).extend(lines)
     return {block: lines for block, lines in blocks.items() if lines}
 
 
