@@ -26,7 +26,7 @@ def test_logits():
         for part in parts.unique():
             apart = reference(ids[:, parts == part]).logits
             difference = (packed[:, parts == part] - apart).abs().max()
-            assert difference < 1e-4, (part, difference)  # measured: BOUND
+            assert difference < 1e-4, (part, difference)  # measured: 2.6e-6
 
 
 def test_template():
