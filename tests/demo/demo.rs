@@ -46,7 +46,7 @@ fn the_scripted_conversation_makes_the_calls_asked_for() {
             "list: coffee",
         ],
     );
-    for figure in ["Converted a checkpoint of 5.97 M parameters to q4_0", "Loaded it in ", "tokens/s"] {
+    for figure in ["Converted a checkpoint of 7.61 M parameters to q4_0", "Loaded it in ", "tokens/s"] {
         assert!(text.contains(figure), "{figure} is missing in:\n{text}");
     }
 }

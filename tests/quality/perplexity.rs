@@ -51,25 +51,25 @@ fn pair(figures: &Value) -> [f64; 2] {
     serde_json::from_value(figures.clone()).expect("a figure and its error")
 }
 
-/// Apart were 1.0e-8 (AVX-512) to 4.7e-8 (scalar kernels).
+/// Apart were 2.8e-8 and, in errors, 1.2e-7 (AVX2).
 #[test]
 fn perplexity_in_float32_is_that_of_transformers() {
     let theirs = &figures()["transformers"];
     let ours = measure(&open("demo", FileType::F32), &text(), &exact()).expect("a measurement");
-    assert_eq!(ours.extent, Extent { tokens: 1803, context: 512, windows: 3, scored: 765 });
-    assert_eq!((theirs["tokens"].as_u64(), theirs["scored"].as_u64()), (Some(1803), Some(765)));
+    assert_eq!(ours.extent, Extent { tokens: 1924, context: 512, windows: 3, scored: 765 });
+    assert_eq!((theirs["tokens"].as_u64(), theirs["scored"].as_u64()), (Some(1924), Some(765)));
     let [value, error] = pair(&theirs["perplexity"]);
     near("perplexity", ours.perplexity.value, value, 1e-7);
-    near("its error", ours.perplexity.error, error, 1e-7);
+    near("its error", ours.perplexity.error, error, 2.5e-7);
 }
 
-/// Keys and values are F16 here and there. Apart were 7.9e-6 and, in errors, 1.1e-5; from the base of a comparison, of
-/// which llama.cpp stores logits in 16 bits, 8.6e-6 and 1.2e-5.
+/// Keys and values are F16 here and there. Apart were 9.6e-6 and, in errors, 2.2e-5; from the base of a comparison, of
+/// which llama.cpp stores logits in 16 bits, 1.5e-5 and 2.0e-5.
 #[test]
 fn float32_agrees_with_llama_cpp() {
     let theirs = &figures()["llama.cpp"]["f32"];
     let ours = measure(&open("demo", FileType::F32), &text(), &Options::default()).expect("a measurement");
-    for (name, most) in [("alone", 1.4e-5), ("perplexity", 1.4e-5), ("base_perplexity", 1.5e-5)] {
+    for (name, most) in [("alone", 2.8e-5), ("perplexity", 2e-5), ("base_perplexity", 2.5e-5)] {
         let [value, error] = pair(&theirs[name]);
         near(name, ours.perplexity.value, value, most);
         near("its error", ours.perplexity.error, error, most);
@@ -77,8 +77,8 @@ fn float32_agrees_with_llama_cpp() {
 }
 
 /// Floats on both sides, so that the definitions alone are compared. What is apart is llama.cpp's rounding, of the base's
-/// logits to 16 bits and of figures in print: 7.2e-6 in perplexities and 4.9e-4 in others, 2.8e-3 in errors, of which few
-/// digits are printed.
+/// logits to 16 bits and of figures in print: 1.5e-5 in perplexities, 1.6e-3 in others, which are small (the logarithm of
+/// the ratio) or one near tie of 765 (the same top token), 6.1e-3 in errors, of which few digits are printed.
 #[test]
 fn divergence_of_floats_agrees_with_llama_cpp() {
     let directory = tempfile::tempdir().expect("a temporary directory");
@@ -92,12 +92,12 @@ fn divergence_of_floats_agrees_with_llama_cpp() {
     let kl = ours.kl_divergence;
     for (name, ours, most, most_of_error) in [
         ("perplexity", ours.perplexity, 6e-6, 6e-6),
-        ("base_perplexity", ours.base_perplexity, 1.1e-5, 1.5e-5),
-        ("ratio", ours.ratio, 1.2e-5, 1e-4),
-        ("ln_ratio", ours.ln_ratio, 1.1e-3, 1e-4),
+        ("base_perplexity", ours.base_perplexity, 2e-5, 2.5e-5),
+        ("ratio", ours.ratio, 2e-5, 1e-4),
+        ("ln_ratio", ours.ln_ratio, 2e-3, 1e-4),
         ("kl_mean", kl.mean, 2.5e-4, 1.2e-3),
         ("rms_delta_p", ours.rms_delta_p, 4e-4, 4e-3),
-        ("same_top", ours.same_top, 4e-6, 5e-4),
+        ("same_top", ours.same_top, 1.8e-3, 8e-3),
     ] {
         let [value, error] = pair(&theirs[name]);
         near(name, ours.value, value, most);
@@ -105,7 +105,7 @@ fn divergence_of_floats_agrees_with_llama_cpp() {
     }
     let values = [kl.median, kl.p90, kl.p95, kl.p99, kl.max];
     for (name, ours) in ["kl_median", "kl_p90", "kl_p95", "kl_p99", "kl_max"].into_iter().zip(values) {
-        near(name, ours, theirs[name][0].as_f64().expect("a figure"), 7e-4);
+        near(name, ours, theirs[name][0].as_f64().expect("a figure"), 1.1e-3);
     }
     // Printed in thousandths of a percent.
     let [value, error] = pair(&theirs["mean_delta_p"]);
@@ -117,12 +117,12 @@ fn divergence_of_floats_agrees_with_llama_cpp() {
 }
 
 /// The same blocks, multiplied with activations that are rounded otherwise: llama.cpp gives 256 of them one scale for K
-/// types, brooklet 32. Rounding makes kernel sets differ too: bounds are a quarter above the worst of avx512vnni, avx2,
-/// portable and scalar.
+/// types, brooklet 32. Rounding makes kernel sets differ too: bounds are some three halves to twice the worst of avx2, portable and
+/// scalar (1.7e-3 in perplexities; 0.049, 0.016 and 0.043 in divergences), as other sets were not measured.
 #[test]
 fn quantized_models_agree_with_llama_cpp() {
     for (file_type, perplexity, kl_mean) in
-        [(FileType::Q8_0, 2.1e-3, 0.04), (FileType::Q4_0, 3.6e-3, 0.048), (FileType::Q4_K_M, 7e-4, 0.067)]
+        [(FileType::Q8_0, 2.8e-3, 0.08), (FileType::Q4_0, 2.8e-3, 0.032), (FileType::Q4_K_M, 2.8e-3, 0.067)]
     {
         let theirs = &figures()["llama.cpp"][file_type.name()];
         let (model, base) = (open("demo", file_type), open("demo", FileType::F32));
@@ -177,7 +177,7 @@ fn alone_and_beside_a_base_a_model_has_the_same_perplexity_for_any_threads() {
     };
     let alone = measure(&model, &text(), &on(1)).unwrap();
     let beside = compare(&model, &base, &text(), &on(3)).unwrap();
-    assert_eq!(alone.extent, Extent { tokens: 1803, context: 256, windows: 2, scored: 254 });
+    assert_eq!(alone.extent, Extent { tokens: 1924, context: 256, windows: 2, scored: 254 });
     assert_eq!((alone.extent, alone.perplexity), (beside.extent, beside.perplexity));
     assert_eq!(beside, compare(&model, &base, &text(), &on(1)).unwrap());
 }
@@ -245,7 +245,7 @@ fn the_command_prints_a_table_or_json() {
     .unwrap();
     let Estimate { value, error } = expected.perplexity;
     let table =
-        format!("1803 tokens, 2 windows of 128, 126 tokens scored\n\nperplexity  {value:.4} ± {error:.4}\n");
+        format!("1924 tokens, 2 windows of 128, 126 tokens scored\n\nperplexity  {value:.4} ± {error:.4}\n");
     assert_eq!(out, table);
 
     let (code, out, _) = command(&[&args[..], &["--json"]].concat(), b"");
