@@ -187,7 +187,7 @@ def blocks(args, first):
 
 
 def steps(args, first):
-    """For each step from the first on its passes: (ids, documents, places to learn, the ids there, their weights), and the kinds there."""
+    """For each step from the first on its passes: (ids, documents, places to learn, the ids there, their weights)."""
     for number, block in enumerate(blocks(args, first // BLOCK), first // BLOCK):
         for step in range(number * BLOCK, (number + 1) * BLOCK):
             if step < first:
