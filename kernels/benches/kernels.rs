@@ -27,7 +27,7 @@ const TOKENS: usize = 64;
 fn main() {
     let giga = |rate: Option<f64>| rate.map_or("unknown".into(), |r| format!("{:.1} G", r / 1e9));
     println!(
-        "One core at most: {} integer multiply-adds a second (maddubs + paddw), {} of f32 (FMA).\n",
+        "One core at most: {} multiply-adds of small integers a second, {} of f32.\n",
         giga(probe::integer_peak(1)),
         giga(probe::float_peak(1)),
     );

@@ -2,8 +2,8 @@
 //!
 //! Weights are laid open once for all tokens: a chunk of K of some rows becomes a *panel*, integers of a byte (or
 //! wider) interleaved so that one vector holds the same elements of several rows, which stays in the L2 cache. The
-//! tokens' activations are broadcast into vectors once for all rows ([`Spread`]), so that the inner loop reads them as
-//! memory operands, those of a few tokens and a chunk from the L1 cache. No copy of a weight outlives its tile.
+//! tokens' activations are laid down once for all rows ([`Spread`]) as the inner loop reads them, those of a few tokens
+//! and a chunk from the L1 cache. No copy of a weight outlives its tile.
 //!
 //! A result depends on its row and its token alone: neither the number of rows, tokens or threads that are
 //! worked on together nor their places in a tile change a bit of it.
@@ -11,12 +11,13 @@
 use crate::format::TensorType;
 use crate::isa::Kernels;
 use crate::matmul::{Activations, OutTile};
+use crate::q8::Q8Row;
 
 /// Elements of K in a step of the inner loop.
 pub(crate) const STEP: usize = 32;
 /// Most rows of a group and tokens of a tile that a micro-kernel takes.
 const MAX_ROWS: usize = 16;
-const MAX_TOKENS: usize = 8;
+const MAX_TOKENS: usize = 12;
 
 /// What a SIMD register holds.
 #[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
@@ -32,29 +33,24 @@ impl Vector {
 /// The layouts of activations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// Bytes with one scale and one sum a step, or two.
-    #[cfg(target_arch = "x86_64")]
-    Bytes {
-        subs: usize,
-    },
+    /// Signed integers of 16 bits of a token after another, and its factors.
     #[cfg(target_arch = "x86_64")]
     Words,
     Floats,
-    /// Signed bytes of a token after another.
-    #[cfg(target_arch = "aarch64")]
+    /// Signed bytes of a token after another, and its factors: [`put_token`]. x86 has the negative sums behind these.
     Rows,
     /// Signed bytes of two tokens interleaved.
     #[cfg(target_arch = "aarch64")]
     Pairs,
 }
 
-/// Lays a chunk of a group's rows, slices of equal length, open.
+/// Lays a chunk of a panel's rows, slices of equal length, open.
 pub(crate) type Pack = unsafe fn(rows: &[&[u8]], panel: &mut [Vector]);
 
 /// Takes the products of the panels of so many groups, one after the other, and `n` tokens.
 ///
 /// # Safety
-/// `out` must lend the results of `groups · rows` rows and `n` tokens.
+/// `out` must lend the results of the rows of so many groups and `n` tokens.
 pub(crate) type Multiply = unsafe fn(panel: &[Vector], groups: usize, input: &[Vector], n: usize, out: Out);
 
 /// A micro-kernel with the layouts that it reads. Its functions may need instructions of the set that it belongs to,
@@ -62,19 +58,21 @@ pub(crate) type Multiply = unsafe fn(panel: &[Vector], groups: usize, input: &[V
 #[derive(Clone, Copy)]
 pub struct Gemm {
     pub(crate) kind: Kind,
-    /// Elements of K in a chunk, a multiple of every block length. The input of a tile of tokens then fills about
-    /// half of an L1 cache.
+    /// Elements of K in a chunk, a multiple of every block length. The input of a tile of tokens then fills a third
+    /// to a half of an L1 cache.
     pub(crate) chunk: usize,
-    /// Rows of a group: the results of a token are `rows` floats.
+    /// Rows of a panel.
     pub(crate) rows: usize,
+    /// Panels of a group, whose rows are multiplied together: the results of a token are `panels · rows` floats.
+    pub(crate) panels: usize,
     /// The most tokens of a tile.
     pub(crate) tokens: usize,
-    /// Vectors that [`STEP`] elements take, of a group of rows and of a token.
+    /// Vectors that [`STEP`] elements take, of a panel and of a token.
     pub(crate) panel_step: usize,
     pub(crate) input_step: usize,
-    /// Lays a chunk of a group's rows (`rows` slices of equal length) open.
+    /// Lays a chunk of a panel's rows (`rows` slices of equal length) open.
     pub(crate) pack: Pack,
-    /// Broadcasts a chunk of `n` tokens from `first` on.
+    /// Lays a chunk of `n` tokens from `first` on down.
     pub(crate) spread: unsafe fn(x: Activations<'_>, first: usize, n: usize, k: Chunk, input: &mut [Vector]),
     pub(crate) multiply: Multiply,
 }
@@ -105,7 +103,7 @@ impl Chunk {
     }
 }
 
-/// Activations broadcast for the micro-kernel of a weight type: made once, read by every tile of rows and by every
+/// Activations laid down for the micro-kernel of a weight type: made once, read by every tile of rows and by every
 /// matrix of a type with the same layout.
 #[derive(Debug, Default)]
 pub struct Spread {
@@ -159,8 +157,7 @@ impl Spread {
         let mut rest = &mut self.data[..len];
         let mut parts = Vec::with_capacity(k.div_ceil(gemm.chunk) * n_tokens.div_ceil(gemm.tokens));
         for chunk in gemm.chunks(k) {
-            for first in (0..n_tokens).step_by(gemm.tokens) {
-                let n = gemm.tokens.min(n_tokens - first);
+            for (first, n) in gemm.tiles(n_tokens) {
                 let data;
                 (data, rest) = rest.split_at_mut(chunk.steps() * step * n);
                 parts.push(SpreadPart { chunk, first, n, data });
@@ -187,6 +184,16 @@ impl Gemm {
         (0..k).step_by(len).map(move |start| Chunk { k, start, len: len.min(k - start) })
     }
 
+    /// The tokens in as few tiles as there have to be, the first of each and their number: about as many in each, since few
+    /// keep a micro-kernel waiting for its own sums.
+    fn tiles(&self, n_tokens: usize) -> impl Iterator<Item = (usize, usize)> + use<> {
+        let n_tiles = n_tokens.div_ceil(self.tokens);
+        (0..n_tiles).map(move |i| {
+            let [first, end] = [i, i + 1].map(|i| i * n_tokens / n_tiles);
+            (first, end - first)
+        })
+    }
+
     /// Fills `tile` with the products of its rows, `w`, and all tokens.
     ///
     /// # Panics
@@ -207,57 +214,86 @@ impl Gemm {
             "activations spread for another matrix"
         );
         let row_bytes = w.len() / n_rows;
-        let groups = n_rows.div_ceil(self.rows);
+        let group_rows = self.panels * self.rows;
+        assert!(group_rows <= MAX_ROWS && self.tokens <= MAX_TOKENS);
+        let groups = n_rows.div_ceil(group_rows);
         // Rows in whole groups, and those of the last group if it is not.
-        let whole = n_rows / self.rows;
-        let rest = whole * self.rows..n_rows;
+        let whole = n_rows / group_rows;
+        let rest = whole * group_rows..n_rows;
         let mut input = &x.data[..];
         for chunk in self.chunks(k) {
             let steps = chunk.steps();
             let panel_len = steps * self.panel_step;
-            if panel.0.len() < groups * panel_len {
-                panel.0.resize(groups * panel_len, Vector([0; 32]));
+            let group_len = self.panels * panel_len;
+            if panel.0.len() < groups * group_len {
+                panel.0.resize(groups * group_len, Vector([0; 32]));
             }
-            let panel = &mut panel.0[..groups * panel_len];
+            let panels = &mut panel.0[..groups * group_len];
             let bytes = [chunk.start, chunk.start + chunk.len].map(|k| k / ty.block_len() * ty.block_bytes());
-            for (g, panel) in panel.chunks_exact_mut(panel_len).enumerate() {
+            for (p, panel) in panels.chunks_exact_mut(panel_len).enumerate() {
                 // Rows beyond the last repeat it; their results are dropped.
                 let mut rows: [&[u8]; MAX_ROWS] = [&[]; MAX_ROWS];
                 let rows = &mut rows[..self.rows];
                 for (r, row) in rows.iter_mut().enumerate() {
-                    let start = (g * self.rows + r).min(n_rows - 1) * row_bytes;
+                    let start = (p * self.rows + r).min(n_rows - 1) * row_bytes;
                     *row = &w[start + bytes[0]..start + bytes[1]];
-                    fetch(row.as_ptr().wrapping_add(self.rows * row_bytes), row.len());
                 }
                 // SAFETY: the set is there only if the processor has its instructions.
                 unsafe { (self.pack)(rows, panel) };
             }
-            let (whole_panel, rest_panel) = panel.split_at(whole * panel_len);
+            // What comes next, these rows' next chunk or the first one of those behind them.
+            let next = if chunk.start + chunk.len < k { bytes[1] } else { w.len() };
+            let mut to_fetch = 0..n_rows;
+            let (whole_panels, rest_panels) = panels.split_at(whole * group_len);
             let add = chunk.start > 0;
-            for first in (0..n_tokens).step_by(self.tokens) {
-                let n = self.tokens.min(n_tokens - first);
+            for (first, n) in self.tiles(n_tokens) {
                 let x;
                 (x, input) = input.split_at(steps * self.input_step * n);
+                for r in to_fetch.by_ref().take((n_rows * n).div_ceil(n_tokens)) {
+                    fetch(w.as_ptr().wrapping_add(r * row_bytes + next), bytes[1] - bytes[0]);
+                }
                 if whole > 0 {
                     let out = Out { first: tile.column(first), stride: tile.stride(), add };
                     // SAFETY: the tile lends its rows of the tokens up to first + n.
-                    unsafe { (self.multiply)(whole_panel, whole, x, n, out) };
+                    unsafe { (self.multiply)(whole_panels, whole, x, n, out) };
                 }
                 if !rest.is_empty() {
                     let mut results = [0.0; MAX_ROWS * MAX_TOKENS];
-                    for (t, results) in results.chunks_exact_mut(self.rows).take(n).enumerate() {
+                    for (t, results) in results.chunks_exact_mut(group_rows).take(n).enumerate() {
                         results[..rest.len()].copy_from_slice(&tile.token_mut(first + t)[rest.clone()]);
                     }
-                    let out = Out { first: results.as_mut_ptr(), stride: self.rows, add };
+                    let out = Out { first: results.as_mut_ptr(), stride: group_rows, add };
                     // SAFETY: `results` has room for the most tokens of the most rows.
-                    unsafe { (self.multiply)(rest_panel, 1, x, n, out) };
-                    for (t, results) in results.chunks_exact(self.rows).take(n).enumerate() {
+                    unsafe { (self.multiply)(rest_panels, 1, x, n, out) };
+                    for (t, results) in results.chunks_exact(group_rows).take(n).enumerate() {
                         tile.token_mut(first + t)[rest.clone()].copy_from_slice(&results[..rest.len()]);
                     }
                 }
             }
         }
     }
+}
+
+/// Vectors of a step of a token's input of [`Kind::Rows`]: its 32 activations and its [`Factors`].
+pub(crate) const ROW_INPUT: usize = 2;
+
+/// What a token's products and offsets are multiplied by in a step: the scale, and the scale times the sums of all
+/// activations, of the first half and of the second.
+pub(crate) type Factors = [f32; 4];
+
+/// A token's activations and factors in step `s`.
+#[inline(always)]
+pub(crate) fn token(x: Q8Row<'_>, s: usize) -> (&[i8; STEP], Factors) {
+    let (d, sums) = (x.d[s], x.sums.as_chunks::<2>().0[s]);
+    let [all, first, second] = [sums[0] + sums[1], sums[0], sums[1]].map(|sum| d * f32::from(sum));
+    (&x.qs.as_chunks().0[s], [d, all, first, second])
+}
+
+/// Lays a token's activations and factors down as they are.
+#[inline(always)]
+pub(crate) fn put_token((qs, factors): (&[i8; STEP], Factors), input: &mut [Vector]) {
+    input[0].0 = qs.map(|q| q as u8);
+    Vector::floats_of(&mut input[1..2])[..4].copy_from_slice(&factors);
 }
 
 /// A float kernel's input: for every element of K, rounded up to whole steps, those of n tokens.
@@ -272,19 +308,19 @@ pub(crate) fn spread_floats(x: Activations<'_>, first: usize, n: usize, k: Chunk
     }
 }
 
-/// Has `len` bytes from `at` on brought into the caches, as those of the next rows, which the processor does not
-/// foresee; any address will do.
+/// Has `len` bytes from `at` on brought into the L2 cache, as those of weights that the processor does not foresee; any
+/// address will do.
 #[inline(always)]
 pub(crate) fn fetch(at: *const u8, len: usize) {
     for line in (0..len + 63).step_by(64) {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: part of every x86-64; nothing that the program sees is read.
         unsafe {
-            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            _mm_prefetch::<_MM_HINT_T0>(at.wrapping_add(line).cast());
+            use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+            _mm_prefetch::<_MM_HINT_T1>(at.wrapping_add(line).cast());
         }
         #[cfg(target_arch = "aarch64")]
-        crate::arm::prefetch::<0>(at.wrapping_add(line));
+        crate::arm::prefetch_l2(at.wrapping_add(line));
         #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
         let _ = (at, line);
     }

@@ -3,7 +3,7 @@
 use crate::attention::AttentionKernels;
 use crate::format::TensorType;
 use crate::gemm::Gemm;
-use crate::q8::{Q8Row, Q8x256};
+use crate::q8::{Few, Q8Row};
 
 /// How a tensor type multiplies: against float or against quantized activations.
 #[derive(Clone, Copy)]
@@ -14,13 +14,12 @@ pub enum VecDot {
     Q8(fn(w: &[u8], x: Q8Row<'_>) -> f32),
 }
 
-/// The products of rows of block-quantized weights, one after the other in `w`, with the activations of a few tokens,
-/// each of them [`Q8Buffer::chunks`](crate::Q8Buffer::chunks); `out` has a result a row for each. A product does not
-/// depend on the rows and tokens around it.
-pub type Gemv = fn(w: &[u8], x: &[&[Q8x256]], out: &mut [&mut [f32]]);
+/// The products of rows of block-quantized weights, one after the other in `w`, with the activations of a few tokens;
+/// `out` has a result a row for each. A product does not depend on the rows and tokens around it.
+pub type Gemv = fn(w: &[u8], x: Few<'_>, out: &mut [&mut [f32]]);
 
 /// Those for one token, two, and so on.
-pub type Gemvs = [Gemv; 4];
+pub type Gemvs = &'static [Gemv];
 
 /// The type of [`Kernels::quantize_q8`].
 pub type QuantizeQ8 = fn(x: &[f32], qs: &mut [i8], d: &mut [f32], sums: &mut [i16]);
@@ -60,7 +59,10 @@ pub struct UnknownIsa {
 pub fn all() -> Vec<&'static Kernels> {
     let mut sets = Vec::new();
     #[cfg(target_arch = "x86_64")]
-    sets.extend(crate::x86::vnni::detect().chain(crate::x86::avx2::detect()));
+    {
+        use crate::x86::{avx2, avx512vnni, avxvnni};
+        sets.extend([avx512vnni::detect(), avxvnni::detect(), avx2::detect()].into_iter().flatten());
+    }
     #[cfg(target_arch = "aarch64")]
     sets.extend(crate::arm::detect());
     sets.extend([&crate::portable::KERNELS, &crate::scalar::KERNELS]);

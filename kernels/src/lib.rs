@@ -7,10 +7,14 @@
 //!
 //! This crate depends on nothing else of brooklet, and holds almost all of its `unsafe` code.
 
-// Blocks are read in place as the file holds them, little-endian, and a file of more than 4 GiB is mapped whole.
-#[cfg(not(all(target_endian = "little", target_pointer_width = "64")))]
+// What the tiles of x86-64 and aarch64 share has no user elsewhere.
+#![cfg_attr(not(any(target_arch = "x86_64", target_arch = "aarch64")), allow(dead_code))]
+
+// Blocks are read in place as the file holds them, little-endian, and a file of more than 4 GiB is mapped whole. WebAssembly
+// has no map and reads the file into its memory, so only what fits there runs.
+#[cfg(not(all(target_endian = "little", any(target_pointer_width = "64", target_family = "wasm"))))]
 compile_error!(
-    "brooklet needs a 64-bit little-endian target, such as x86_64 or aarch64: it reads weights in place from a mapped file"
+    "brooklet needs a 64-bit little-endian target, such as x86_64 or aarch64, or wasm32: it reads weights in place from a mapped file"
 );
 
 #[cfg(target_arch = "aarch64")]
@@ -35,5 +39,5 @@ pub use gemm::{Gemm, Panel, Spread, SpreadPart};
 pub use isa::{Gemv, Gemvs, Kernels, QuantizeQ8, UnknownIsa, VecDot, active, all};
 pub use kv::{KEY_BLOCK, KvLayout, PANEL};
 pub use matmul::{Activations, OutTile, tiles};
-pub use q8::{FEW_TOKENS, Q8Buffer, Q8Part, Q8Row, Q8x256};
+pub use q8::{FEW_TOKENS, Few, Q8Buffer, Q8Part, Q8Row, Q8x256};
 pub use team::Team;

@@ -8,9 +8,9 @@ use std::marker::PhantomData;
 use std::ops::Range;
 
 use crate::format::TensorType;
-use crate::gemm::{Panel, Spread, SpreadPart};
+use crate::gemm::{Chunk, Panel, Spread, SpreadPart};
 use crate::isa::{Kernels, VecDot};
-use crate::q8::{FEW_TOKENS, Q8Buffer};
+use crate::q8::{FEW_TOKENS, Q8Buffer, Q8Row};
 
 /// Bytes of activations that a block of tokens may take: half of a small L2 cache. Every weight row of a tile
 /// is read once for a block.
@@ -30,6 +30,17 @@ pub enum Activations<'a> {
     },
     /// For block-quantized weights ([`TensorType::is_quantized`]).
     Q8(&'a Q8Buffer),
+}
+
+impl<'a> Activations<'a> {
+    /// Those of token `t`, restricted to the chunk.
+    ///
+    /// # Panics
+    /// If they are floats.
+    pub(crate) fn q8_row(self, t: usize, k: Chunk) -> Q8Row<'a> {
+        let Activations::Q8(x) = self else { panic!("quantized weights and the wrong kind of activations") };
+        x.row(t).range(k.start, k.len)
+    }
 }
 
 /// The columns of a token-major output (`out[t * n_rows + r]`) that belong to a range of weight rows. Made by
@@ -81,8 +92,13 @@ impl OutTile<'_> {
 
     /// The result of token `t` for the tile's first row; those of the others follow it, that of the next token lies
     /// [`OutTile::stride`] further.
+    ///
+    /// # Panics
+    /// If `t` is no token of the output.
     pub(crate) fn column(&mut self, t: usize) -> *mut f32 {
-        self.token_mut(t).as_mut_ptr()
+        assert!(t < self.n_tokens);
+        // SAFETY: as in `token_mut`; made of the output's own pointer, for the results of other tokens too.
+        unsafe { self.out.add(t * self.n_rows + self.rows.start) }
     }
 
     pub(crate) fn stride(&self) -> usize {
@@ -122,7 +138,7 @@ impl OutTile<'_> {
 }
 
 impl Kernels {
-    /// Broadcasts the activations that `part` is for.
+    /// Lays down the activations that `part` is for.
     ///
     /// # Panics
     /// If `x` is not of the kind that `ty` multiplies with, or of another shape than [`Spread::parts`] was told.
@@ -181,9 +197,8 @@ impl Kernels {
                 std::array::from_fn(|_| columns.next().unwrap_or_default());
             let out = &mut out[..n_tokens];
             if let (Some(gemvs), Activations::Q8(x)) = ((self.gemv)(ty), x) {
-                let x: [_; FEW_TOKENS] = std::array::from_fn(|t| x.chunks(t));
-                for (x, out) in x[..n_tokens].chunks(gemvs.len()).zip(out.chunks_mut(gemvs.len())) {
-                    gemvs[x.len() - 1](w, x, out);
+                for (i, out) in out.chunks_mut(gemvs.len()).enumerate() {
+                    gemvs[out.len() - 1](w, x.few().from(i * gemvs.len()), out);
                 }
                 continue;
             }
@@ -202,7 +217,7 @@ impl Kernels {
     pub fn matvec(&self, ty: TensorType, w: &[u8], k: usize, x: Activations<'_>, out: &mut [f32]) {
         let row_bytes = check(ty, w, out.len(), k, x, 1);
         if let (Some([gemv, ..]), Activations::Q8(x)) = ((self.gemv)(ty), x) {
-            return gemv(w, &[x.chunks(0)], &mut [out]);
+            return gemv(w, x.few(), &mut [out]);
         }
         for (out, w) in out.iter_mut().zip(w.chunks_exact(row_bytes)) {
             *out = self.dot(ty, w, k, x, 0);

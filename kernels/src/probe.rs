@@ -48,9 +48,9 @@ pub fn read_bandwidth(data: &[u8], threads: usize) -> f64 {
     (0..TRIES).flat_map(|_| &reads).map(|read| bytes / seconds(*read)).fold(0.0, f64::max)
 }
 
-/// Multiply-adds of small integers a second, `threads` threads together: pairs of `maddubs` and `paddw`, on AArch64
-/// `smull`, `smlal2` and `sadalp`, the inner loop of a quantized product with all loads and scales left out. `None`
-/// where the loop is not written for this processor.
+/// Multiply-adds of small integers a second, `threads` threads together: pairs of `maddubs` and `paddw`, `dpbusd` where
+/// there is AVX-512 with VNNI, on AArch64 `smull`, `smlal2` and `sadalp`, the inner loop of a quantized product with all
+/// loads and scales left out. `None` where the loop is not written for this processor.
 ///
 /// # Panics
 /// If `threads` is 0.
@@ -67,7 +67,7 @@ pub fn float_peak(threads: usize) -> Option<f64> {
 }
 
 /// A loop that takes its number of rounds, and the multiply-adds of a round.
-type Peak = (fn(u64), u64);
+pub(crate) type Peak = (fn(u64), u64);
 
 /// The loops of [`integer_peak`] and [`float_peak`].
 pub(crate) struct Peaks {

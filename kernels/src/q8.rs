@@ -32,12 +32,12 @@ impl Q8Row<'_> {
 ///
 /// A row that is no multiple of 256 is filled up with zeros.
 #[derive(Clone, Debug)]
-#[repr(C, align(32))]
+#[repr(C, align(64))]
 pub struct Q8x256 {
     /// As [`Q8Row::qs`].
     pub qs: [[i8; 32]; 8],
-    /// The same integers for weights that keep elements i and i + 16 in one byte: entry 2 i has the first halves
-    /// of blocks i and i + 4, entry 2 i + 1 the second halves.
+    /// The same integers for weights that keep elements i and i + 16 in one byte, the halves of blocks i and i + 4 in
+    /// each: the first halves for i = 0 and 1, the second halves for 0 and 1, then those for 2 and 3.
     pub paired: [[i8; 32]; 8],
     /// As [`Q8Row::d`].
     pub d: [f32; 8],
@@ -54,10 +54,18 @@ impl Q8x256 {
     const ZERO: Q8x256 =
         Q8x256 { qs: [[0; 32]; 8], paired: [[0; 32]; 8], d: [0.0; 8], offset: [0.0; 8], sums: [0; 16] };
 
-    /// A row's activations, 256 at a time.
-    pub fn chunks(row: Q8Row<'_>) -> impl Iterator<Item = Q8x256> {
-        let k = row.qs.len();
-        (0..k).step_by(Self::LEN).map(move |start| Q8x256::new(row.range(start, Self::LEN.min(k - start))))
+    /// The first 256 activations of each of `rows` rows, then the next 256 of each, and so on.
+    pub fn chunks<'a>(rows: usize, row: impl Fn(usize) -> Q8Row<'a>) -> impl Iterator<Item = Q8x256> {
+        let k = if rows > 0 { row(0).qs.len() } else { 0 };
+        let places = (0..k).step_by(Self::LEN).flat_map(move |start| (0..rows).map(move |r| (start, r)));
+        places.map(move |(start, r)| Q8x256::new(row(r).range(start, Self::LEN.min(k - start))))
+    }
+
+    /// Where [`Q8x256::paired`] has the first halves of blocks i and i + 4, and where the second.
+    #[inline(always)]
+    pub(crate) const fn pair(i: usize) -> [usize; 2] {
+        let first = i / 2 * 4 + i % 2;
+        [first, first + 2]
     }
 
     /// At most 256 activations.
@@ -69,11 +77,51 @@ impl Q8x256 {
         for i in 0..8 {
             let (first, second) = x.qs[i].split_at(16);
             let half = i / 4 * 16..i / 4 * 16 + 16;
-            x.paired[i % 4 * 2][half.clone()].copy_from_slice(first);
-            x.paired[i % 4 * 2 + 1][half].copy_from_slice(second);
+            let [at_first, at_second] = Self::pair(i % 4);
+            x.paired[at_first][half.clone()].copy_from_slice(first);
+            x.paired[at_second][half].copy_from_slice(second);
             x.offset[i] = x.d[i] * f32::from(x.sums[2 * i] + x.sums[2 * i + 1]);
         }
         x
+    }
+}
+
+/// A few rows of activations, laid out for the kernels that multiply them with many weight rows.
+#[derive(Clone, Copy, Debug)]
+pub struct Few<'a> {
+    /// From the first row that is meant on.
+    chunks: &'a [Q8x256],
+    /// All rows that the chunks are of.
+    rows: usize,
+}
+
+impl<'a> Few<'a> {
+    /// `rows` rows by [`Q8x256::chunks`].
+    pub fn new(chunks: &'a [Q8x256], rows: usize) -> Few<'a> {
+        Few { chunks, rows }
+    }
+
+    /// The rows from `first` on.
+    ///
+    /// # Panics
+    /// If there are not so many.
+    pub fn from(self, first: usize) -> Few<'a> {
+        assert!(first <= self.rows);
+        Few { chunks: &self.chunks[first..], rows: self.rows }
+    }
+
+    /// The `i`th 256 activations of the first `T` rows.
+    ///
+    /// # Panics
+    /// If there are not so many activations or rows.
+    #[inline(always)]
+    pub(crate) fn step<const T: usize>(self, i: usize) -> &'a [Q8x256; T] {
+        self.chunks[i * self.rows..].first_chunk().expect("as many rows as the kernel is for")
+    }
+
+    /// How many times 256 activations there are.
+    pub(crate) fn steps(self) -> usize {
+        self.chunks.len().div_ceil(self.rows.max(1))
     }
 }
 
@@ -85,7 +133,7 @@ pub struct Q8Buffer {
     qs: Vec<i8>,
     d: Vec<f32>,
     sums: Vec<i16>,
-    /// The rows in another form, if they are few.
+    /// The rows as [`Few`], if they are.
     chunks: Vec<Q8x256>,
 }
 
@@ -117,18 +165,15 @@ impl Q8Buffer {
         self.whole(x.len(), k).quantize(kernels, x);
         if self.rows <= FEW_TOKENS {
             let mut chunks = std::mem::take(&mut self.chunks);
-            for row in 0..self.rows {
-                chunks.extend(Q8x256::chunks(self.row(row)));
-            }
+            chunks.extend(Q8x256::chunks(self.rows, |r| self.row(r)));
             self.chunks = chunks;
         }
     }
 
-    /// Row `r` of the last [`Q8Buffer::quantize`], in the form for few rows; nothing if there were more than
-    /// [`FEW_TOKENS`].
-    pub fn chunks(&self, r: usize) -> &[Q8x256] {
-        let len = self.k.div_ceil(Q8x256::LEN);
-        self.chunks.get(r * len..(r + 1) * len).unwrap_or_default()
+    /// The rows of the last [`Q8Buffer::quantize`] in the form for few; none if there were more than [`FEW_TOKENS`], or they
+    /// were quantized by [`Q8Buffer::parts`].
+    pub fn few(&self) -> Few<'_> {
+        Few::new(&self.chunks, self.rows)
     }
 
     /// Parts of so many rows each, the last maybe of fewer, to be filled with the quantized rows of `rows · k`

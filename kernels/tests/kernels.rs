@@ -2,7 +2,7 @@
 
 use brooklet_kernels::TensorType::{self, *};
 use brooklet_kernels::format::{decode, encode};
-use brooklet_kernels::{Kernels, Q8Row, Q8x256, VecDot, all};
+use brooklet_kernels::{Few, Kernels, Q8Row, Q8x256, VecDot, all};
 
 /// Pseudo-random numbers, the same every time.
 struct Random(u64);
@@ -78,11 +78,11 @@ fn exact_dot(w: &[f32], x: &[f64]) -> (f64, f64) {
 fn dots_q8(kernels: &Kernels, ty: TensorType, w: &[u8], x: Q8Row<'_>) -> Vec<f32> {
     let VecDot::Q8(dot) = (kernels.vec_dot)(ty) else { panic!("{ty} takes quantized activations") };
     let mut dots = vec![dot(w, x)];
-    let chunks: Vec<_> = Q8x256::chunks(x).collect();
     for (n, gemv) in (1..).zip((kernels.gemv)(ty).into_iter().flatten()) {
+        let chunks: Vec<_> = Q8x256::chunks(n, |_| x).collect();
         let mut of_tokens = vec![[f32::NAN]; n];
         let mut out: Vec<_> = of_tokens.iter_mut().map(|dot| &mut dot[..]).collect();
-        gemv(w, &vec![&chunks[..]; n], &mut out);
+        gemv(w, Few::new(&chunks, n), &mut out);
         dots.extend(of_tokens.into_flattened());
     }
     dots
@@ -384,7 +384,9 @@ fn the_sets_are_listed_best_first() {
         let avx2 = is_x86_feature_detected!("avx2")
             && is_x86_feature_detected!("fma")
             && is_x86_feature_detected!("f16c");
-        let avx512vnni = is_x86_feature_detected!("avx512vl") && is_x86_feature_detected!("avx512vnni");
+        let avx512vnni = is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512vl")
+            && is_x86_feature_detected!("avx512vnni");
         let avxvnni = is_x86_feature_detected!("avxvnni");
         let sets = [("avx512vnni", avx512vnni), ("avxvnni", avxvnni), ("avx2", true)];
         expected.extend(sets.into_iter().filter(|&(_, there)| avx2 && there).map(|(name, _)| name));

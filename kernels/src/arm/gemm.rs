@@ -8,7 +8,7 @@
 use super::intrinsics::*;
 use super::weights::{self, Weights, signed};
 use crate::format::TensorType::{self, *};
-use crate::gemm::{Chunk, Gemm, Kind, Out, STEP, Vector};
+use crate::gemm::{Chunk, Factors, Gemm, Kind, Out, ROW_INPUT, STEP, Vector, token};
 use crate::matmul::Activations;
 use crate::q8::Q8Row;
 
@@ -18,12 +18,6 @@ pub(super) const ROWS: usize = 8;
 pub(super) const TOKENS: usize = 4;
 /// Vectors that the integers of a step take.
 pub(super) const INTEGERS: usize = ROWS * STEP / 32;
-/// Vectors of a step of a token's input.
-pub(super) const INPUT: usize = 2;
-
-/// What a token's products and offsets are multiplied by in a step: the scale, and the scale times the sums of all
-/// activations, of the first half and of the second.
-pub(super) type Factors = [f32; 4];
 
 /// A level's micro-kernel.
 pub(super) trait Tiles: 'static {
@@ -78,9 +72,10 @@ fn of<W: Weights<BYTES>, L: Tiles, const BYTES: usize>() -> Gemm {
         kind: L::KIND,
         chunk: 512,
         rows: ROWS,
+        panels: 1,
         tokens: TOKENS,
         panel_step: panel_step(STEP / W::GROUP, W::MINS),
-        input_step: INPUT,
+        input_step: ROW_INPUT,
         pack: pack::<W, L, BYTES>,
         spread: spread::<L>,
         multiply,
@@ -139,19 +134,10 @@ fn put_column(v: [float32x4_t; 4], factors: &mut [Vector; 16], r: usize) {
 }
 
 unsafe fn spread<L: Tiles>(x: Activations<'_>, first: usize, n: usize, k: Chunk, input: &mut [Vector]) {
-    let Activations::Q8(x) = x else { panic!("quantized weights and the wrong kind of activations") };
-    let row = |t: usize| x.row(first + t.min(n - 1)).range(k.start, k.len);
-    let rows: [Q8Row<'_>; TOKENS] = std::array::from_fn(row);
-    for (s, step) in input.chunks_exact_mut(INPUT * n).enumerate() {
+    let rows: [Q8Row<'_>; TOKENS] = std::array::from_fn(|t| x.q8_row(first + t.min(n - 1), k));
+    for (s, step) in input.chunks_exact_mut(ROW_INPUT * n).enumerate() {
         L::spread(rows.map(|x| token(x, s)), n, step);
     }
-}
-
-/// A token's activations and factors in step `s`.
-fn token(x: Q8Row<'_>, s: usize) -> (&[i8; 32], Factors) {
-    let (d, sums) = (x.d[s], x.sums.as_chunks::<2>().0[s]);
-    let [all, first, second] = [sums[0] + sums[1], sums[0], sums[1]].map(|sum| d * f32::from(sum));
-    (&x.qs.as_chunks().0[s], [d, all, first, second])
 }
 
 unsafe fn multiply<L: Tiles, const SUBS: usize, const MINS: bool, const SMALL: bool>(

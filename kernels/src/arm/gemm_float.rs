@@ -22,6 +22,7 @@ pub(super) fn gemm(ty: TensorType) -> Gemm {
         kind: Kind::Floats,
         chunk: 512,
         rows: ROWS,
+        panels: 1,
         tokens: 6,
         panel_step: ROWS * STEP / 8,
         input_step: STEP / 8,

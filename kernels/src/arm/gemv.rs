@@ -6,11 +6,11 @@
 
 use super::intrinsics::*;
 use super::level::Level;
+use super::prefetch;
 use super::weights::{self, Weights, signed, zero};
 use crate::format::TensorType::{self, *};
-use crate::gemm::fetch;
 use crate::isa::Gemvs;
-use crate::q8::Q8x256;
+use crate::q8::{Few, Q8x256};
 
 /// How far ahead of the weights in use the next are fetched, in bytes.
 const AHEAD: usize = 1024;
@@ -33,7 +33,7 @@ pub(super) fn gemv<L: Level>(ty: TensorType) -> Option<Gemvs> {
 }
 
 fn all<W: Weights<BYTES>, L: Level, const BYTES: usize>() -> Gemvs {
-    [rows::<W, L, BYTES, 1>, rows::<W, L, BYTES, 2>, rows::<W, L, BYTES, 3>, rows::<W, L, BYTES, 4>]
+    &const { [rows::<W, L, BYTES, 1>, rows::<W, L, BYTES, 2>, rows::<W, L, BYTES, 3>, rows::<W, L, BYTES, 4>] }
 }
 
 /// The sums of a row and a token.
@@ -47,10 +47,9 @@ struct Sums {
 /// The products of all rows and T tokens.
 fn rows<W: Weights<BYTES>, L: Level, const BYTES: usize, const T: usize>(
     w: &[u8],
-    x: &[&[Q8x256]],
+    x: Few<'_>,
     out: &mut [&mut [f32]],
 ) {
-    let x: &[&[Q8x256]; T] = x.try_into().expect("as many tokens as the kernel is for");
     let out: &mut [&mut [f32]; T] = out.try_into().expect("a column a token");
     if w.is_empty() {
         return out.iter_mut().for_each(|out| out.fill(0.0));
@@ -61,20 +60,18 @@ fn rows<W: Weights<BYTES>, L: Level, const BYTES: usize, const T: usize>(
         let (blocks, rest) = w.as_chunks::<BYTES>();
         let mut padded = [0; BYTES];
         let steps = blocks.len() + usize::from(!rest.is_empty());
-        assert!(x.iter().all(|x| x.len() == steps));
+        assert!(x.steps() == steps);
         for i in 0..steps {
             let w = blocks.get(i).unwrap_or_else(|| {
                 padded[..rest.len()].copy_from_slice(rest);
                 &padded
             });
-            fetch(w.as_ptr().wrapping_add(AHEAD), BYTES);
-            let mut at = [&x[0][i]; T];
-            for (at, x) in at.iter_mut().zip(x) {
-                *at = &x[i];
+            for line in (0..BYTES).step_by(64) {
+                prefetch::<AHEAD>(w.as_ptr().wrapping_add(line));
             }
             match W::GROUP {
-                32 => add_blocks::<W, L, BYTES, T>(w, at, &mut sums),
-                _ => add_halves::<W, L, BYTES, T>(w, at, &mut sums),
+                32 => add_blocks::<W, L, BYTES, T>(w, x.step(i), &mut sums),
+                _ => add_halves::<W, L, BYTES, T>(w, x.step(i), &mut sums),
             }
         }
         for (out, sums) in out.iter_mut().zip(sums) {
@@ -87,7 +84,7 @@ fn rows<W: Weights<BYTES>, L: Level, const BYTES: usize, const T: usize>(
 #[inline(always)]
 fn add_blocks<W: Weights<BYTES>, L: Level, const BYTES: usize, const T: usize>(
     w: &[u8; BYTES],
-    x: [&Q8x256; T],
+    x: &[Q8x256; T],
     sums: &mut [Sums; T],
 ) {
     let (scales, mins) = (W::scales(w), W::mins(w));
@@ -117,7 +114,7 @@ fn add_blocks<W: Weights<BYTES>, L: Level, const BYTES: usize, const T: usize>(
 #[inline(always)]
 fn add_halves<W: Weights<BYTES>, L: Level, const BYTES: usize, const T: usize>(
     w: &[u8; BYTES],
-    x: [&Q8x256; T],
+    x: &[Q8x256; T],
     sums: &mut [Sums; T],
 ) {
     let (scales, mins) = (W::scales(w), W::mins(w));

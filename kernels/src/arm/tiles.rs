@@ -1,10 +1,10 @@
 //! The micro-kernels of [`super::gemm`], one a level.
 
-use super::gemm::{Factors, INPUT, INTEGERS, ROWS, TOKENS, Tiles, panel_step};
+use super::gemm::{INTEGERS, ROWS, TOKENS, Tiles, panel_step};
 use super::intrinsics::*;
 use super::level::{DotProd, Level, Neon, sdot_lane, smmla};
 use super::weights::zero;
-use crate::gemm::{Kind, Out, Vector};
+use crate::gemm::{Factors, Kind, Out, ROW_INPUT, Vector, put_token};
 
 /// The steps of a panel and of the input of T tokens, as pointers to floats or bytes that a tile goes along.
 struct Steps {
@@ -18,7 +18,7 @@ impl Steps {
     fn new<const T: usize, const SUBS: usize, const MINS: bool>(panel: &[Vector], input: &[Vector]) -> Steps {
         let step = panel_step(SUBS, MINS);
         let n = panel.len() / step;
-        assert!(panel.len() == n * step && input.len() == n * INPUT * T);
+        assert!(panel.len() == n * step && input.len() == n * ROW_INPUT * T);
         Steps { n, panel: panel.as_ptr().cast(), input: input.as_ptr().cast() }
     }
 }
@@ -117,13 +117,6 @@ unsafe fn finish(out: Out, t: usize, acc: [float32x4_t; 2]) {
     }
 }
 
-/// Lays a token's activations and factors down as they are.
-#[inline(always)]
-fn put_token((qs, factors): (&[i8; 32], Factors), input: &mut [Vector]) {
-    input[0].0 = qs.map(|q| q as u8);
-    Vector::floats_of(&mut input[1..2])[..4].copy_from_slice(&factors);
-}
-
 /// Rows one behind the other; the lanes of a product are elements of K, added up for four rows at a time.
 impl Tiles for Neon {
     const KIND: Kind = Kind::Rows;
@@ -137,7 +130,7 @@ impl Tiles for Neon {
 
     #[inline(always)]
     fn spread(x: [(&[i8; 32], Factors); TOKENS], n: usize, input: &mut [Vector]) {
-        for (x, input) in x.into_iter().zip(input.chunks_exact_mut(INPUT)).take(n) {
+        for (x, input) in x.into_iter().zip(input.chunks_exact_mut(ROW_INPUT)).take(n) {
             put_token(x, input);
         }
     }
@@ -162,7 +155,8 @@ impl Tiles for Neon {
                 }
             }
             // SAFETY: at most one past the end.
-            (panel, input) = unsafe { (panel.add(32 * panel_step(SUBS, MINS)), input.add(32 * INPUT * T)) };
+            (panel, input) =
+                unsafe { (panel.add(32 * panel_step(SUBS, MINS)), input.add(32 * ROW_INPUT * T)) };
         }
         for (t, acc) in acc.into_iter().enumerate() {
             // SAFETY: by the contract.
@@ -191,7 +185,7 @@ unsafe fn for_tokens<const T: usize, const SUBS: usize, const MINS: bool, const 
         }
         let (two, rest) = acc.split_at_mut(2);
         add_four_rows::<2, SUBS, MINS, SMALL>(two, panel, input, half, sub);
-        let input = input.add(2 * 32 * INPUT);
+        let input = input.add(2 * 32 * ROW_INPUT);
         match T {
             3 => add_four_rows::<1, SUBS, MINS, SMALL>(rest, panel, input, half, sub),
             4 => add_four_rows::<2, SUBS, MINS, SMALL>(rest, panel, input, half, sub),
@@ -292,7 +286,8 @@ impl Tiles for DotProd {
                 }
             }
             // SAFETY: at most one past the end.
-            (panel, input) = unsafe { (panel.add(32 * panel_step(SUBS, MINS)), input.add(32 * INPUT * T)) };
+            (panel, input) =
+                unsafe { (panel.add(32 * panel_step(SUBS, MINS)), input.add(32 * ROW_INPUT * T)) };
         }
         for (t, acc) in acc.into_iter().enumerate() {
             // SAFETY: by the contract.
@@ -343,7 +338,7 @@ impl Tiles for I8mm {
 
     #[inline(always)]
     fn spread(x: [(&[i8; 32], Factors); TOKENS], n: usize, input: &mut [Vector]) {
-        for (x, input) in x[..n].chunks(2).zip(input.chunks_mut(2 * INPUT)) {
+        for (x, input) in x[..n].chunks(2).zip(input.chunks_mut(2 * ROW_INPUT)) {
             let &[(a, a_factors), (b, b_factors)] = x else {
                 put_token(x[0], input);
                 continue;
@@ -384,7 +379,8 @@ impl Tiles for I8mm {
                 add_scaled_pairs::<T, SUBS, MINS>(&mut acc, products, panel, input, SUBS - 1);
             }
             // SAFETY: at most one past the end.
-            (panel, input) = unsafe { (panel.add(32 * panel_step(SUBS, MINS)), input.add(32 * INPUT * T)) };
+            (panel, input) =
+                unsafe { (panel.add(32 * panel_step(SUBS, MINS)), input.add(32 * ROW_INPUT * T)) };
         }
         for (pair, acc) in acc.iter().enumerate().take(T.div_ceil(2)) {
             // SAFETY: by the contract.

@@ -28,6 +28,7 @@ impl Block<32, 18> for IQ4_NL {
         }
     }
 
+    #[inline(always)]
     fn encode(x: &[f32; 32], block: &mut [u8; 18]) {
         let x = tame(x);
         let max = largest(&x);

@@ -27,6 +27,7 @@ impl Block<256, 84> for Q2_K {
         unpack_2bit(&block[16..80], &mut out.q);
     }
 
+    #[inline(always)]
     fn encode(x: &[f32; 256], block: &mut [u8; 84]) {
         put(&SEARCH.fit::<16, 16, false>(&tame(x), &NO_WEIGHTS), block);
     }

@@ -33,6 +33,7 @@ impl Block<256, 110> for Q3_K {
         }
     }
 
+    #[inline(always)]
     fn encode(x: &[f32; 256], block: &mut [u8; 110]) {
         put(&SEARCH.fit::<16, 16, false>(&tame(x), &NO_WEIGHTS), block);
     }

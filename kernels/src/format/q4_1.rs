@@ -5,7 +5,7 @@
 use super::Format;
 use super::block::{Block, Unpacked, format, get_f16, put_f16};
 use super::q4_0::pack_nibbles;
-use super::search::{Affine, invert, nearest, range, steps, tame};
+use super::search::{Affine, invert, nearest, range, steps, tame, totals};
 
 pub(super) static FORMAT: Format = format::<Q4_1, 32, 20>("Q4_1");
 
@@ -62,7 +62,7 @@ pub(super) fn put_affine<B: Block<32, BYTES>, const BYTES: usize>(
     block: &mut [u8; BYTES],
 ) {
     let x = tame(x);
-    let (d, min) = search.free::<32, true>(&x, w);
+    let (d, min) = search.free::<32, true>(&x, w, totals::<true>(&x, w));
     put_f16(block, 0, d);
     put_f16(block, 2, -min);
     let (id, m) = (invert(get_f16(block, 0)), get_f16(block, 2));

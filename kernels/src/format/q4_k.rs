@@ -23,6 +23,7 @@ impl Block<256, 144> for Q4_K {
         unpack_4bit(&block[16..], &mut out.q);
     }
 
+    #[inline(always)]
     fn encode(x: &[f32; 256], block: &mut [u8; 144]) {
         put(&SEARCH.fit::<8, 32, false>(&tame(x), &NO_WEIGHTS), block);
     }

@@ -29,6 +29,7 @@ impl Block<256, 176> for Q5_K {
         }
     }
 
+    #[inline(always)]
     fn encode(x: &[f32; 256], block: &mut [u8; 176]) {
         put(&SEARCH.fit::<8, 32, false>(&tame(x), &NO_WEIGHTS), block);
     }

@@ -34,6 +34,7 @@ impl Block<256, 210> for Q6_K {
         }
     }
 
+    #[inline(always)]
     fn encode(x: &[f32; 256], block: &mut [u8; 210]) {
         put(&SEARCH.fit::<16, 16, false>(&tame(x), &NO_WEIGHTS), block);
     }

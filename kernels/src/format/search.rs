@@ -5,7 +5,9 @@
 //! rounded to a few bits, and what counts is the error after that: so every group tries the neighbours of its
 //! rounded scale, and the block fits its super-scale to the integers chosen, as long as that helps.
 //!
-//! The inner loops are over the trials of one element, side by side: they vectorize, and no sum is across lanes.
+//! The inner loops are over the trials of one element, side by side: they vectorize, and no sum is across lanes. All but
+//! the innermost ([`sums`], a function an instruction set) is inlined into the encoders, of which those without weights are
+//! compiled for AVX2 too ([`super::block`]).
 //!
 //! Where elements have weights, an error counts its weight times, and the search is the wider: the largest value may well
 //! be one that hardly counts. Functions with `WEIGHTED` false never look at the weights.
@@ -40,6 +42,16 @@ const LEAST_WEIGHT: f32 = 1e-4;
 /// One value a trial.
 type Lanes<const C: usize> = [f32; C];
 
+/// `f` of each index: `std::array::from_fn`, but sure to be compiled for the caller's instructions.
+#[inline(always)]
+fn each<T: Copy + Default, const C: usize>(f: impl Fn(usize) -> T) -> [T; C] {
+    let mut out = [T::default(); C];
+    for (i, out) in out.iter_mut().enumerate() {
+        *out = f(i);
+    }
+    out
+}
+
 /// The value of largest magnitude, the first of equals; NaN never is it.
 #[inline(always)]
 pub(super) fn largest(x: &[f32]) -> f32 {
@@ -47,11 +59,13 @@ pub(super) fn largest(x: &[f32]) -> f32 {
 }
 
 /// The smallest and the largest value, not counting NaN.
+#[inline(always)]
 pub(super) fn range(x: &[f32]) -> (f32, f32) {
     x.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(min, max), &v| (min.min(v), max.max(v)))
 }
 
 /// `x` with what is not finite or too large replaced: NaN by 0, the rest by ±[`LARGEST`].
+#[inline(always)]
 pub(super) fn tame<const N: usize>(x: &[f32; N]) -> [f32; N] {
     x.map(|v| if v.is_nan() { 0.0 } else { v.clamp(-LARGEST, LARGEST) })
 }
@@ -112,6 +126,7 @@ pub(super) struct SymmetricFit<const GROUPS: usize> {
 
 impl Symmetric {
     /// Encodes a block of `GROUPS` groups of `N`; `w` are the weights.
+    #[inline(always)]
     pub fn fit<const GROUPS: usize, const N: usize, const WEIGHTED: bool>(
         &self,
         x: &[f32; 256],
@@ -119,7 +134,10 @@ impl Symmetric {
     ) -> SymmetricFit<GROUPS> {
         let (x, w) = (x.as_chunks::<N>().0, w.as_chunks::<N>().0);
         let (lo, hi) = self.scale;
-        let free: [f32; GROUPS] = std::array::from_fn(|g| self.free::<N, WEIGHTED>(&x[g], &w[g]));
+        let mut free = [0.0; GROUPS];
+        for (g, free) in free.iter_mut().enumerate() {
+            *free = self.free::<N, WEIGHTED>(&x[g], &w[g]);
+        }
         // The scale of largest magnitude goes to the end of the range that is further from zero.
         let mut d = to_f16(largest(&free) / lo);
         let mut best = (f32::INFINITY, d, [0.0; GROUPS]);
@@ -130,9 +148,9 @@ impl Symmetric {
             let (mut total, mut xq, mut qq) = (0.0, 0.0, 0.0);
             for g in 0..GROUPS {
                 let near = nearest(free[g] * id, lo, hi);
-                let tries = [near, near - 1.0, near + 1.0, 0.0].map(|s| nearest(s, lo, hi));
-                let sums = self.products::<N, 4, WEIGHTED>(&x[g], &w[g], &tries.map(|s| invert(d * s)));
-                let gains: Lanes<4> = std::array::from_fn(|i| {
+                let tries: Lanes<4> = each(|i| nearest([near, near - 1.0, near + 1.0, 0.0][i], lo, hi));
+                let sums = self.products::<N, 4, WEIGHTED>(&x[g], &w[g], &each(|i| invert(d * tries[i])));
+                let gains: Lanes<4> = each(|i| {
                     let scale = d * tries[i];
                     scale * (2.0 * sums.xq[i] - scale * sums.qq[i])
                 });
@@ -158,6 +176,7 @@ impl Symmetric {
     }
 
     /// The best scale of a group, were it free.
+    #[inline(always)]
     pub fn free<const N: usize, const WEIGHTED: bool>(&self, x: &[f32; N], w: &[f32; N]) -> f32 {
         let max = largest(x);
         if max.abs() < SMALLEST {
@@ -168,12 +187,12 @@ impl Symmetric {
             Products { xq, qq }
         };
         if !WEIGHTED {
-            return products(&products(&self.trials.map(|q| q / max)).inverse_scales()).best_scale();
+            return products(&products(&each(|i| self.trials[i] / max)).inverse_scales()).best_scale();
         }
         let mut best = (f32::NEG_INFINITY, 0.0);
         // The other sign gives the other end of the range to the largest value.
         for stretch in STRETCHES.into_iter().flat_map(|s| [s, -s * self.q.1 / -self.q.0]) {
-            let mut fit = products(&self.trials.map(|q| q * stretch / max));
+            let mut fit = products(&each(|i| self.trials[i] * stretch / max));
             for _ in 1..FITS {
                 fit = products(&fit.inverse_scales());
             }
@@ -186,6 +205,7 @@ impl Symmetric {
     }
 
     /// The sums for `q` from the reciprocals of trial scales.
+    #[inline(always)]
     fn products<const N: usize, const C: usize, const WEIGHTED: bool>(
         &self,
         x: &[f32; N],
@@ -215,14 +235,27 @@ fn sums<const WEIGHTED: bool>(
     range: (f32, f32),
 ) -> [Lanes<TRIALS>; 3] {
     let mut sums = [[0.0; TRIALS]; 3];
-    #[cfg(target_arch = "x86_64")]
-    if is_x86_feature_detected!("avx2") {
-        // SAFETY: the processor has the feature.
-        unsafe { crate::x86::search::sums::<WEIGHTED>(x, w, id, min, range, &mut sums) };
-        return sums;
-    }
-    portable_sums::<WEIGHTED>(x, w, id, min, range, &mut sums);
+    // SAFETY: the processor has what the function needs.
+    unsafe {
+        functions::<WEIGHTED>().next().unwrap_or(portable_sums::<WEIGHTED>)(x, w, id, min, range, &mut sums)
+    };
     sums
+}
+
+type Function =
+    unsafe fn(&[f32], &[f32], &Lanes<TRIALS>, &Lanes<TRIALS>, (f32, f32), &mut [Lanes<TRIALS>; 3]);
+
+/// Those of [`sums`] that are faster than [`portable_sums`] and that the processor has the instructions for, best first.
+#[inline(always)]
+fn functions<const WEIGHTED: bool>() -> impl Iterator<Item = Function> {
+    #[cfg(target_arch = "x86_64")]
+    let functions: [(bool, Function); _] = [
+        (is_x86_feature_detected!("avx512f"), crate::x86::search::sums_512::<WEIGHTED>),
+        (is_x86_feature_detected!("avx2"), crate::x86::search::sums::<WEIGHTED>),
+    ];
+    #[cfg(not(target_arch = "x86_64"))]
+    let functions: [(bool, Function); 0] = [];
+    functions.into_iter().filter_map(|(there, function)| there.then_some(function))
 }
 
 /// As [`sums`], added to `sums`.
@@ -255,18 +288,21 @@ pub(super) struct Products<const C: usize> {
 
 impl<const C: usize> Products<C> {
     /// The reciprocals of every trial's best scale.
+    #[inline(always)]
     pub fn inverse_scales(&self) -> Lanes<C> {
-        std::array::from_fn(|i| self.qq[i] * invert(self.xq[i]))
+        each(|i| self.qq[i] * invert(self.xq[i]))
     }
 
     /// The scale of the trial whose best scale leaves the least squared error.
+    #[inline(always)]
     pub fn best_scale(&self) -> f32 {
         self.best().1
     }
 
     /// The same, after that by which it brings the squared error below Σwx².
+    #[inline(always)]
     pub fn best(&self) -> (f32, f32) {
-        let gains: Lanes<C> = std::array::from_fn(|i| self.xq[i] * self.xq[i] * invert(self.qq[i]));
+        let gains: Lanes<C> = each(|i| self.xq[i] * self.xq[i] * invert(self.qq[i]));
         let i = argmax(&gains);
         (gains[i], self.xq[i] * invert(self.qq[i]))
     }
@@ -295,6 +331,7 @@ pub(super) struct AffineFit<const GROUPS: usize> {
 
 impl Affine {
     /// Encodes a block of `GROUPS` groups of `N`; `w` are the weights.
+    #[inline(always)]
     pub fn fit<const GROUPS: usize, const N: usize, const WEIGHTED: bool>(
         &self,
         x: &[f32; 256],
@@ -320,7 +357,11 @@ impl Affine {
             (2.0, 3.0),
         ];
         let (x, w) = (x.as_chunks::<N>().0, w.as_chunks::<N>().0);
-        let free: [(f32, f32); GROUPS] = std::array::from_fn(|g| self.free::<N, WEIGHTED>(&x[g], &w[g]));
+        let (mut free, mut of_groups) = ([(0.0, 0.0); GROUPS], [(0.0, 0.0); GROUPS]);
+        for g in 0..GROUPS {
+            of_groups[g] = totals::<WEIGHTED>(&x[g], &w[g]);
+            free[g] = self.free::<N, WEIGHTED>(&x[g], &w[g], of_groups[g]);
+        }
         let max = free.iter().fold((0.0f32, 0.0f32), |max, f| (max.0.max(f.0), max.1.max(f.1)));
         let (mut d, mut dmin) = (to_f16(max.0 / self.scale), to_f16(max.1 / self.scale));
         let mut best = (f32::INFINITY, d, dmin, [0.0; GROUPS], [0.0; GROUPS]);
@@ -333,11 +374,11 @@ impl Affine {
             for g in 0..GROUPS {
                 let near = |v: f32| nearest(v, 0.0, self.scale);
                 let (s, m) = (near(free[g].0 * id), near(free[g].1 * idmin));
-                let s = NEAR.map(|(ds, _)| near(s + ds));
-                let m = NEAR.map(|(_, dm)| near(m + dm));
-                let (id, min) = (s.map(|s| invert(d * s)), m.map(|m| dmin * m));
-                let sums = self.sums::<N, WEIGHTED>(&x[g], &w[g], &id, &min);
-                let gains: Lanes<TRIALS> = std::array::from_fn(|i| sums.gain(i, d * s[i], dmin * m[i]));
+                let s: Lanes<TRIALS> = each(|i| near(s + NEAR[i].0));
+                let m: Lanes<TRIALS> = each(|i| near(m + NEAR[i].1));
+                let (id, min) = (each(|i| invert(d * s[i])), each(|i| dmin * m[i]));
+                let sums = self.sums::<N, WEIGHTED>(&x[g], &w[g], of_groups[g], &id, &min);
+                let gains: Lanes<TRIALS> = each(|i| sums.gain(i, d * s[i], dmin * m[i]));
                 let i = argmax(&gains);
                 let (s, m) = (s[i], m[i]);
                 (scales[g], mins[g]) = (s, m);
@@ -367,20 +408,26 @@ impl Affine {
         AffineFit { d, dmin, scales: scales.map(|s| s as u8), mins: mins.map(|m| m as u8), q }
     }
 
-    /// The best scale and minimum of a group, were they free.
-    pub fn free<const N: usize, const WEIGHTED: bool>(&self, x: &[f32; N], w: &[f32; N]) -> (f32, f32) {
+    /// The best scale and minimum of a group, were they free; of the group are the [`totals`].
+    #[inline(always)]
+    pub fn free<const N: usize, const WEIGHTED: bool>(
+        &self,
+        x: &[f32; N],
+        w: &[f32; N],
+        totals: (f32, f32),
+    ) -> (f32, f32) {
         let (lo, hi) = range(x);
         let lo = lo.min(-self.min);
         if hi - lo < SMALLEST {
             return (0.0, -lo);
         }
-        let sums = |id: &_, min: &_| self.sums::<N, WEIGHTED>(x, w, id, min);
-        let refined = |sums: &Sums| {
-            let fits: [_; TRIALS] = std::array::from_fn(|i| sums.fit(i, self.min));
-            self.sums::<N, WEIGHTED>(x, w, &fits.map(|(scale, _)| invert(scale)), &fits.map(|(_, min)| min))
+        let sums = |id: &_, min: &_| self.sums::<N, WEIGHTED>(x, w, totals, id, min);
+        let refined = |fit: &Sums| {
+            let fits: [(f32, f32); TRIALS] = each(|i| fit.fit(i, self.min));
+            sums(&each(|i| invert(fits[i].0)), &each(|i| fits[i].1))
         };
         if !WEIGHTED {
-            return refined(&sums(&self.trials.map(|q| q / (hi - lo)), &[-lo; TRIALS])).best(self.min).1;
+            return refined(&sums(&each(|i| self.trials[i] / (hi - lo)), &[-lo; TRIALS])).best(self.min).1;
         }
         let mut best = (f32::NEG_INFINITY, (0.0, 0.0));
         for stretch in STRETCHES {
@@ -388,7 +435,7 @@ impl Affine {
             for end in if stretch == 1.0 { &[0.0][..] } else { &[0.0, 0.5, 1.0] } {
                 let from = lo + end * (1.0 - 1.0 / stretch) * (hi - lo);
                 let mut fit =
-                    sums(&self.trials.map(|q| q * stretch / (hi - lo)), &[(-from).max(self.min); TRIALS]);
+                    sums(&each(|i| self.trials[i] * stretch / (hi - lo)), &[(-from).max(self.min); TRIALS]);
                 for _ in 1..FITS {
                     fit = refined(&fit);
                 }
@@ -402,20 +449,27 @@ impl Affine {
     }
 
     /// The sums for `q` from the reciprocals of trial scales and from trial minima.
+    #[inline(always)]
     fn sums<const N: usize, const WEIGHTED: bool>(
         &self,
         x: &[f32; N],
         w: &[f32; N],
+        (w_sum, x_sum): (f32, f32),
         id: &Lanes<TRIALS>,
         min: &Lanes<TRIALS>,
     ) -> Sums {
         let [q, xq, qq] = sums::<WEIGHTED>(x, w, id, min, (0.0, self.q));
-        let (w, x) = match WEIGHTED {
-            true => (w.iter().sum(), x.iter().zip(w).map(|(x, w)| x * w).sum()),
-            false => (N as f32, x.iter().sum()),
-        };
-        Sums { w, x, q, xq, qq }
+        Sums { w: w_sum, x: x_sum, q, xq, qq }
     }
+}
+
+/// Σw and Σwx.
+#[inline(always)]
+pub(super) fn totals<const WEIGHTED: bool>(x: &[f32], w: &[f32]) -> (f32, f32) {
+    if !WEIGHTED {
+        return (x.len() as f32, x.iter().sum());
+    }
+    (w.iter().sum(), x.iter().zip(w).map(|(x, w)| x * w).sum())
 }
 
 /// The sums that `scale · q − min` is fitted to `x` with, a trial.
@@ -432,6 +486,7 @@ struct Sums {
 
 impl Sums {
     /// The best scale and minimum, `least` at least, for the `q` of a trial.
+    #[inline(always)]
     fn fit(&self, i: usize, least: f32) -> (f32, f32) {
         let (q, xq, qq) = (self.q[i], self.xq[i], self.qq[i]);
         let det = self.w * qq - q * q;
@@ -445,14 +500,16 @@ impl Sums {
     }
 
     /// The best scale and minimum of all trials, after that by which they bring the squared error below Σwx².
+    #[inline(always)]
     fn best(&self, least: f32) -> (f32, (f32, f32)) {
-        let fits: [_; TRIALS] = std::array::from_fn(|i| self.fit(i, least));
-        let gains: Lanes<TRIALS> = std::array::from_fn(|i| self.gain(i, fits[i].0, fits[i].1));
+        let fits: [(f32, f32); TRIALS] = each(|i| self.fit(i, least));
+        let gains: Lanes<TRIALS> = each(|i| self.gain(i, fits[i].0, fits[i].1));
         let i = argmax(&gains);
         (gains[i], fits[i])
     }
 
     /// By how much `scale` and `min` bring the squared error of a trial below Σwx².
+    #[inline(always)]
     fn gain(&self, i: usize, scale: f32, min: f32) -> f32 {
         let (q, xq, qq) = (self.q[i], self.xq[i], self.qq[i]);
         scale * (2.0 * xq - scale * qq) - min * (2.0 * self.x + min * self.w - 2.0 * scale * q)
@@ -460,6 +517,7 @@ impl Sums {
 }
 
 /// The place of the largest value, the first of equals.
+#[inline(always)]
 fn argmax<const C: usize>(v: &Lanes<C>) -> usize {
     (1..C).fold(0, |best, i| if v[i] > v[best] { i } else { best })
 }
@@ -497,16 +555,18 @@ mod tests {
                 let [mut plain, mut weighted] = [[[0.0; TRIALS]; 3]; 2];
                 portable_sums::<false>(&x, &w, &id, &min, range, &mut plain);
                 portable_sums::<true>(&x, &w, &id, &min, range, &mut weighted);
-                assert_eq!(
-                    bits(sums::<false>(&x, &w, &id, &min, range)),
-                    bits(plain),
-                    "{range:?}, {extra:?}"
-                );
-                assert_eq!(
-                    bits(sums::<true>(&x, &w, &id, &min, range)),
-                    bits(weighted),
-                    "{range:?}, {extra:?}"
-                );
+                let cases = [
+                    (functions::<false>().collect::<Vec<_>>(), plain),
+                    (functions::<true>().collect(), weighted),
+                ];
+                for (functions, expected) in cases {
+                    for function in functions {
+                        let mut sums = [[f32::NAN; TRIALS]; 3];
+                        // SAFETY: the processor has what the function needs.
+                        unsafe { function(&x, &w, &id, &min, range, &mut sums) };
+                        assert_eq!(bits(sums), bits(expected), "{range:?}, {extra:?}");
+                    }
+                }
             }
         }
     }

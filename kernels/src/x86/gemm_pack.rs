@@ -1,38 +1,37 @@
-//! Weights laid open for the micro-kernels of [`super::gemm`].
+//! Weights laid open for the micro-kernels of [`super::gemm`] and of the levels with VNNI ([`super::tile`]).
 //!
 //! A step of a byte kernel's panel is eight vectors of integers, then the scales of eight rows (one vector, or
-//! one for each sixteen elements), then as many vectors of what a row's sum of activations is multiplied by.
+//! one for each sixteen elements), then, in the types that store offsets, as many vectors of what a row's sum of
+//! activations is multiplied by.
 
 use std::arch::x86_64::*;
 
 use super::avx2::{load_bf16, load_f16, load_f32_bytes};
 use super::avx2_dot::{bit, fifth_bits, four_bits, load, load_128, nibbles, shifted, two_bits};
-use super::gemm::{PAIRS, QUADS, store, store_ps};
+use super::gemm::{store, store_ps};
 use super::gemv::{self, f16_8, q3_scales, two_bits_at_4};
+use super::tile::{PAIRS, QUADS, ROWS};
 use crate::format::iq4_nl::LEVELS;
 use crate::gemm::Vector;
 
-/// Rows of a group of the integer kernels.
-const ROWS: usize = 8;
-
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(super) fn q4_0(w: &[&[u8]], panel: &mut [Vector]) {
-    pack_nibbles::<18>(w, panel, Offset::Times(-8.0), 2)
+    pack_nibbles::<18, 1>(w, panel, 2)
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(super) fn q4_1(w: &[&[u8]], panel: &mut [Vector]) {
-    pack_nibbles::<20>(w, panel, Offset::Stored, 4)
+    pack_nibbles::<20, 2>(w, panel, 4)
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(super) fn q5_0(w: &[&[u8]], panel: &mut [Vector]) {
-    pack_32::<22>(w, panel, Offset::Times(-16.0), |b| _mm256_or_si256(nibbles(b, 6), fifth_bits(b, 2)))
+    pack_32::<22, 1>(w, panel, |b| _mm256_or_si256(nibbles(b, 6), fifth_bits(b, 2)))
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(super) fn q5_1(w: &[&[u8]], panel: &mut [Vector]) {
-    pack_32::<24>(w, panel, Offset::Stored, |b| _mm256_or_si256(nibbles(b, 8), fifth_bits(b, 4)))
+    pack_32::<24, 2>(w, panel, |b| _mm256_or_si256(nibbles(b, 8), fifth_bits(b, 4)))
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
@@ -44,19 +43,19 @@ pub(super) fn q2_k(w: &[&[u8]], panel: &mut [Vector]) {
         let offsets = mins.map(|m| _mm256_xor_ps(m, _mm256_set1_ps(-0.0)));
         [sixteen(_mm_and_si128(both, nibble), f16_8(b, 80)), offsets]
     };
-    pack_256::<84, 2>(w, panel, unpack, |b, steps| step_by_step(b, steps, |b, j| two_bits(b, 16, j)))
+    pack_256::<84, 2, _>(w, panel, unpack, |b, steps| step_by_step(b, steps, |b, j| two_bits(b, 16, j)))
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(super) fn q3_k(w: &[&[u8]], panel: &mut [Vector]) {
-    let unpack = |b: &[u8; 110]| centred(sixteen(q3_scales(b), f16_8(b, 108)), 4.0);
+    let unpack = |b: &[u8; 110]| [sixteen(q3_scales(b), f16_8(b, 108))];
     let q = |b: &[u8; 110], j| _mm256_or_si256(two_bits(b, 32, j), bit(load(b, 0), j, 4));
-    pack_256::<110, 2>(w, panel, unpack, |b, steps| step_by_step(b, steps, q))
+    pack_256::<110, 2, _>(w, panel, unpack, |b, steps| step_by_step(b, steps, q))
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(super) fn q4_k(w: &[&[u8]], panel: &mut [Vector]) {
-    pack_256::<144, 1>(
+    pack_256::<144, 1, _>(
         w,
         panel,
         |b| affine(b),
@@ -77,13 +76,13 @@ pub(super) fn q4_k(w: &[&[u8]], panel: &mut [Vector]) {
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(super) fn q5_k(w: &[&[u8]], panel: &mut [Vector]) {
     let q = |b: &[u8; 176], j| _mm256_or_si256(four_bits(b, 48, j), bit(load(b, 16), j, 16));
-    pack_256::<176, 1>(w, panel, |b| affine(b), |b, steps| step_by_step(b, steps, q))
+    pack_256::<176, 1, _>(w, panel, |b| affine(b), |b, steps| step_by_step(b, steps, q))
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(super) fn q6_k(w: &[&[u8]], panel: &mut [Vector]) {
-    let unpack = |b: &[u8; 210]| centred(sixteen(load_128(b, 192), f16_8(b, 208)), 32.0);
-    pack_256::<210, 2>(w, panel, unpack, |b, steps| {
+    let unpack = |b: &[u8; 210]| [sixteen(load_128(b, 192), f16_8(b, 208))];
+    pack_256::<210, 2, _>(w, panel, unpack, |b, steps| {
         let step = steps.len() / 8;
         for (half, steps) in steps.chunks_exact_mut(4 * step).enumerate() {
             // Steps 0 and 2 are the low and the high nibbles of 32 bytes, 1 and 3 those of the next; all have two bits of
@@ -117,7 +116,7 @@ pub(super) fn iq4_nl(w: &[&[u8]], panel: &mut [Vector]) {
 /// Bytes moved by 128 to become unsigned.
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(super) fn q8_0_moved(w: &[&[u8]], panel: &mut [Vector]) {
-    pack_32::<34>(w, panel, Offset::Times(-128.0), |b| _mm256_xor_si256(load(b, 2), _mm256_set1_epi8(-128)))
+    pack_32::<34, 1>(w, panel, |b| _mm256_xor_si256(load(b, 2), _mm256_set1_epi8(-128)))
 }
 
 /// As [`q8_0_moved`].
@@ -126,7 +125,7 @@ pub(super) fn iq4_nl_moved(w: &[&[u8]], panel: &mut [Vector]) {
     // SAFETY: an unaligned load of 16 bytes.
     let levels = _mm256_broadcastsi128_si256(unsafe { _mm_loadu_si128(LEVELS.as_ptr().cast()) });
     let levels = _mm256_xor_si256(levels, _mm256_set1_epi8(-128));
-    pack_32::<18>(w, panel, Offset::Times(-128.0), |b| _mm256_shuffle_epi8(levels, nibbles(b, 2)))
+    pack_32::<18, 1>(w, panel, |b| _mm256_shuffle_epi8(levels, nibbles(b, 2)))
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
@@ -144,28 +143,20 @@ pub(super) fn bf16(w: &[&[u8]], panel: &mut [Vector]) {
     pack_floats(w, panel, |w| load_bf16(w))
 }
 
-/// What a sum of activations is multiplied by, in the 32-element types.
-enum Offset {
-    /// The scale times this.
-    Times(f32),
-    /// The f16 in bytes 2 and 3 of the block.
-    Stored,
-}
-
-/// 32-element blocks that begin with the scale.
+/// 32-element blocks that begin with the scale and, if there are two FLOATS, the minimum.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-fn pack_32<const BYTES: usize>(
+fn pack_32<const BYTES: usize, const FLOATS: usize>(
     w: &[&[u8]],
     panel: &mut [Vector],
-    offset: Offset,
     q: impl Fn(&[u8; BYTES]) -> __m256i,
 ) {
     let rows = eight_rows::<BYTES>(w);
-    for (i, step) in panel.as_chunks_mut::<{ QUADS + 2 }>().0.iter_mut().enumerate() {
+    for (i, step) in panel.chunks_exact_mut(QUADS + FLOATS).enumerate() {
+        let (integers, floats) = step.split_at_mut(QUADS);
         let blocks = blocks(rows, i);
-        interleave(eight(blocks, &q), &mut step[..QUADS]);
-        scale(blocks, &offset, step);
+        interleave(eight(blocks, &q), integers);
+        put_floats::<BYTES, FLOATS>(blocks, floats);
     }
 }
 
@@ -173,10 +164,10 @@ fn pack_32<const BYTES: usize>(
 /// turned together.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-fn pack_nibbles<const BYTES: usize>(w: &[&[u8]], panel: &mut [Vector], offset: Offset, at: usize) {
+fn pack_nibbles<const BYTES: usize, const FLOATS: usize>(w: &[&[u8]], panel: &mut [Vector], at: usize) {
     let rows = eight_rows::<BYTES>(w);
     let mask = _mm256_set1_epi8(15);
-    for (i, step) in panel.as_chunks_mut::<{ QUADS + 2 }>().0.iter_mut().enumerate() {
+    for (i, step) in panel.chunks_exact_mut(QUADS + FLOATS).enumerate() {
         let blocks = blocks(rows, i);
         let both = |r: usize| _mm256_set_m128i(load_128(blocks[r + 4], at), load_128(blocks[r], at));
         let columns = four(pair(both(0), both(1)), pair(both(2), both(3)));
@@ -184,26 +175,22 @@ fn pack_nibbles<const BYTES: usize>(w: &[&[u8]], panel: &mut [Vector], offset: O
             store(&mut step[c], _mm256_and_si256(v, mask));
             store(&mut step[c + 4], _mm256_and_si256(_mm256_srli_epi16(v, 4), mask));
         }
-        scale(blocks, &offset, step);
+        put_floats::<BYTES, FLOATS>(blocks, &mut step[QUADS..]);
     }
 }
 
-/// The last two vectors of a step.
+/// The f16 that blocks begin with, a vector each.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-fn scale<const BYTES: usize>(blocks: [&[u8; BYTES]; ROWS], offset: &Offset, step: &mut [Vector; QUADS + 2]) {
-    let d = f16s(blocks, 0);
-    store_ps(&mut step[QUADS], d);
-    let offset = match offset {
-        Offset::Times(c) => _mm256_mul_ps(d, _mm256_set1_ps(*c)),
-        Offset::Stored => f16s(blocks, 2),
-    };
-    store_ps(&mut step[QUADS + 1], offset);
+fn put_floats<const BYTES: usize, const FLOATS: usize>(blocks: [&[u8; BYTES]; ROWS], to: &mut [Vector]) {
+    for (i, to) in to[..FLOATS].iter_mut().enumerate() {
+        store_ps(to, f16s(blocks, 2 * i));
+    }
 }
 
-/// Of the groups of a 256-element block (eight or, in two vectors, sixteen), what integers and what sums of activations
-/// are multiplied by.
-type Scales<const SUBS: usize> = [[__m256; SUBS]; 2];
+/// Of the groups of a 256-element block (eight or, in two vectors, sixteen), what integers are multiplied by and, if there
+/// are two FLOATS, sums of activations.
+type Scales<const SUBS: usize, const FLOATS: usize> = [[__m256; SUBS]; FLOATS];
 
 /// Sixteen scales in units of `d`.
 #[inline]
@@ -213,17 +200,10 @@ fn sixteen(scales: __m128i, d: __m256) -> [__m256; 2] {
         .map(|s| _mm256_mul_ps(d, _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(s))))
 }
 
-/// Of integers that stand for themselves less `middle`.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn centred(scales: [__m256; 2], middle: f32) -> Scales<2> {
-    [scales, scales.map(|s| _mm256_mul_ps(s, _mm256_set1_ps(-middle)))]
-}
-
 /// Those of a block that starts as Q4_K's and Q5_K's do.
 #[inline]
 #[target_feature(enable = "avx2,f16c")]
-fn affine<const BYTES: usize>(b: &[u8; BYTES]) -> Scales<1> {
+fn affine<const BYTES: usize>(b: &[u8; BYTES]) -> Scales<1, 2> {
     let (scales, mins) = gemv::affine(b);
     [[scales], [_mm256_xor_ps(mins, _mm256_set1_ps(-0.0))]]
 }
@@ -232,19 +212,19 @@ fn affine<const BYTES: usize>(b: &[u8; BYTES]) -> Scales<1> {
 /// eight steps that it gets.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-fn pack_256<const BYTES: usize, const SUBS: usize>(
+fn pack_256<const BYTES: usize, const SUBS: usize, const FLOATS: usize>(
     w: &[&[u8]],
     panel: &mut [Vector],
-    unpack: impl Fn(&[u8; BYTES]) -> Scales<SUBS>,
+    unpack: impl Fn(&[u8; BYTES]) -> Scales<SUBS, FLOATS>,
     fill: impl Fn([&[u8; BYTES]; ROWS], &mut [Vector]),
 ) {
     let rows = eight_rows(w);
-    let step = QUADS + 2 * SUBS;
+    let step = QUADS + FLOATS * SUBS;
     for (i, steps) in panel.chunks_exact_mut(8 * step).enumerate() {
         let blocks = blocks(rows, i);
         fill(blocks, steps);
         let unpacked = eight(blocks, &unpack);
-        for part in 0..2 {
+        for part in 0..FLOATS {
             for half in 0..SUBS {
                 let groups = turn(eight(unpacked, |u| _mm256_castps_si256(u[part][half])));
                 for (g, group) in groups.into_iter().enumerate() {

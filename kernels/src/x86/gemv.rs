@@ -12,18 +12,14 @@ use super::avx2_dot::{bit, hsum, load, load_128, shifted, two_bits};
 use crate::format::TensorType;
 use crate::format::iq4_nl::LEVELS;
 use crate::isa::{Gemv, Gemvs};
-use crate::q8::Q8x256;
+use crate::q8::{Few, Q8x256};
 
 /// How far ahead of the weights in use the next are fetched, in bytes. It reaches into the next page, where the
 /// processor's own prefetching does not.
 const AHEAD: usize = 4096;
 
-/// The sums of a row and a token: two that take turns, to shorten the chain of additions, and that of the offsets.
-#[derive(Clone, Copy)]
-struct Sums {
-    products: [__m256; 2],
-    offset: __m256,
-}
+/// The sums of a row and a token: two that take turns, to shorten the chain of additions.
+type Sums = [__m256; 2];
 
 /// The functions whose instructions differ from level to level.
 macro_rules! in_each_set {
@@ -34,67 +30,59 @@ macro_rules! in_each_set {
     };
 }
 
-/// A function for one token, two, three and four.
-macro_rules! four {
-    ($set:ident, $f:ident) => {
-        [$set::$f::<1>, $set::$f::<2>, $set::$f::<3>, $set::$f::<4>]
-    };
-}
+/// Of such a type are functions that need instructions beyond x86-64's.
+pub(super) type Unsafe = unsafe fn(&[u8], Few<'_>, &mut [&mut [f32]]);
 
 /// The functions of a level by type.
 macro_rules! table {
-    ($set:ident) => {
+    ($set:ident, $($t:literal)*) => {
         pub(super) fn $set(ty: TensorType) -> Option<Gemvs> {
             use TensorType::*;
-            type Unsafe = unsafe fn(&[u8], &[&[Q8x256]], &mut [&mut [f32]]);
-            let four: [Unsafe; _] = match ty {
-                F32 | F16 | BF16 => return None,
-                Q4_0 => four!($set, q4_0),
-                Q4_1 => four!($set, q4_1),
-                Q5_0 => four!($set, q5_0),
-                Q5_1 => four!($set, q5_1),
-                Q8_0 => four!($set, q8_0),
-                Q2_K => four!($set, q2_k),
-                Q3_K => four!($set, q3_k),
-                Q4_K => four!($set, q4_k),
-                Q5_K => four!($set, q5_k),
-                Q6_K => four!($set, q6_k),
-                IQ4_NL => four!($set, iq4_nl),
-            };
-            // SAFETY: the types differ in `unsafe` alone, and a call is sound: a set is handed out only where the features
-            // are there.
-            Some(four.map(|f| unsafe { std::mem::transmute::<Unsafe, Gemv>(f) }))
+            match ty {
+                F32 | F16 | BF16 => None,
+                Q4_0 => for_tokens!($set, q4_0, $($t)*),
+                Q4_1 => for_tokens!($set, q4_1, $($t)*),
+                Q5_0 => for_tokens!($set, q5_0, $($t)*),
+                Q5_1 => for_tokens!($set, q5_1, $($t)*),
+                Q8_0 => for_tokens!($set, q8_0, $($t)*),
+                Q2_K => for_tokens!($set, q2_k, $($t)*),
+                Q3_K => for_tokens!($set, q3_k, $($t)*),
+                Q4_K => for_tokens!($set, q4_k, $($t)*),
+                Q5_K => for_tokens!($set, q5_k, $($t)*),
+                Q6_K => for_tokens!($set, q6_k, $($t)*),
+                IQ4_NL => for_tokens!($set, iq4_nl, $($t)*),
+            }
         }
     };
 }
 
-table!(avx2);
-table!(avxvnni);
-table!(avx512vnni);
+// As many tokens as there are registers for; where there are more registers, the types of most files take more tokens in
+// [`super::avx512_few`], and for the others the program would grow by a seventh of a megabyte.
+table!(avx2, 1 2 3 4);
+table!(avxvnni, 1 2 3 4);
+table!(avx512vnni, 1 2 3 4);
 
 in_each_set! {
-    /// The products of all rows and T tokens. `add` adds those of 256 elements, in `BYTES` bytes, to the sums; the offsets
-    /// go into the result `offset` times.
+    /// The products of all rows and T tokens. `add` adds those of 256 elements, in `BYTES` bytes, to the sums, which begin
+    /// with `zero` and of which `total` makes the result.
     #[inline]
-    fn rows<const BYTES: usize, const T: usize>(
+    pub(in crate::x86) fn rows<const BYTES: usize, const T: usize, S: Copy>(
         w: &[u8],
-        x: &[&[Q8x256]],
+        x: Few<'_>,
         out: &mut [&mut [f32]],
-        offset: f32,
-        add: impl Fn(&[u8; BYTES], [&Q8x256; T], &mut [Sums; T]),
+        (zero, total): (S, impl Fn(S) -> f32),
+        add: impl Fn(&[u8; BYTES], &[Q8x256; T], &mut [S; T]),
     ) {
-        let x: &[&[Q8x256]; T] = x.try_into().expect("as many tokens as the kernel is for");
         let out: &mut [&mut [f32]; T] = out.try_into().expect("a column a token");
         if w.is_empty() {
             return out.iter_mut().for_each(|out| out.fill(0.0));
         }
-        let zero = _mm256_setzero_ps();
         for (r, w) in w.chunks_exact(w.len() / out[0].len()).enumerate() {
-            let mut sums = [Sums { products: [zero; 2], offset: zero }; T];
+            let mut sums = [zero; T];
             let (blocks, rest) = w.as_chunks::<BYTES>();
             let mut padded = [0; BYTES];
             let steps = blocks.len() + usize::from(!rest.is_empty());
-            assert!(x.iter().all(|x| x.len() == steps));
+            assert!(x.steps() == steps);
             for i in 0..steps {
                 let w = blocks.get(i).unwrap_or_else(|| {
                     padded[..rest.len()].copy_from_slice(rest);
@@ -103,58 +91,53 @@ in_each_set! {
                 for line in (0..BYTES).step_by(64) {
                     _mm_prefetch::<_MM_HINT_T0>(w.as_ptr().wrapping_add(AHEAD + line).cast());
                 }
-                let mut at = [&x[0][i]; T];
-                for (at, x) in at.iter_mut().zip(x) {
-                    *at = &x[i];
-                }
                 // Called in one place alone, so that it is inlined.
-                add(w, at, &mut sums);
+                add(w, x.step(i), &mut sums);
             }
             for (out, sums) in out.iter_mut().zip(sums) {
-                let products = _mm256_add_ps(sums.products[0], sums.products[1]);
-                out[r] = hsum(_mm256_fmadd_ps(sums.offset, _mm256_set1_ps(offset), products));
+                out[r] = total(sums);
             }
         }
     }
 
-    pub(in crate::x86) fn q4_0<const T: usize>(w: &[u8], x: &[&[Q8x256]], out: &mut [&mut [f32]]) {
-        rows::<{ 8 * 18 }, T>(w, x, out, -8.0, |w, x, sums| {
+    pub(in crate::x86) fn q4_0<const T: usize>(w: &[u8], x: Few<'_>, out: &mut [&mut [f32]]) {
+        rows::<{ 8 * 18 }, T, Sums>(w, x, out, (zero(), |s| total(s)), |w, x, sums| {
             let d = f16s::<18>(w, 0);
-            add_offsets(sums, d, x);
+            add_offsets(sums, times(d, -8.0), x);
             add_pairs(sums, d, x, |i| nibble_pairs::<18>(w, 2, i), |q, x| unsigned_pairs(q, x));
         });
     }
 
-    pub(in crate::x86) fn q4_1<const T: usize>(w: &[u8], x: &[&[Q8x256]], out: &mut [&mut [f32]]) {
-        rows::<{ 8 * 20 }, T>(w, x, out, 1.0, |w, x, sums| {
+    pub(in crate::x86) fn q4_1<const T: usize>(w: &[u8], x: Few<'_>, out: &mut [&mut [f32]]) {
+        rows::<{ 8 * 20 }, T, Sums>(w, x, out, (zero(), |s| total(s)), |w, x, sums| {
             add_offsets(sums, f16s::<20>(w, 2), x);
             add_pairs(sums, f16s::<20>(w, 0), x, |i| nibble_pairs::<20>(w, 4, i), |q, x| unsigned_pairs(q, x));
         });
     }
 
-    pub(in crate::x86) fn q5_0<const T: usize>(w: &[u8], x: &[&[Q8x256]], out: &mut [&mut [f32]]) {
-        rows::<{ 8 * 22 }, T>(w, x, out, -16.0, |w, x, sums| {
+    pub(in crate::x86) fn q5_0<const T: usize>(w: &[u8], x: Few<'_>, out: &mut [&mut [f32]]) {
+        rows::<{ 8 * 22 }, T, Sums>(w, x, out, (zero(), |s| total(s)), |w, x, sums| {
             let d = f16s::<22>(w, 0);
-            add_offsets(sums, d, x);
+            add_offsets(sums, times(d, -16.0), x);
             add_pairs(sums, d, x, |i| five_bit_pairs::<22>(w, 2, i), |q, x| unsigned_pairs(q, x));
         });
     }
 
-    pub(in crate::x86) fn q5_1<const T: usize>(w: &[u8], x: &[&[Q8x256]], out: &mut [&mut [f32]]) {
-        rows::<{ 8 * 24 }, T>(w, x, out, 1.0, |w, x, sums| {
+    pub(in crate::x86) fn q5_1<const T: usize>(w: &[u8], x: Few<'_>, out: &mut [&mut [f32]]) {
+        rows::<{ 8 * 24 }, T, Sums>(w, x, out, (zero(), |s| total(s)), |w, x, sums| {
             add_offsets(sums, f16s::<24>(w, 2), x);
             add_pairs(sums, f16s::<24>(w, 0), x, |i| five_bit_pairs::<24>(w, 4, i), |q, x| unsigned_pairs(q, x));
         });
     }
 
-    pub(in crate::x86) fn iq4_nl<const T: usize>(w: &[u8], x: &[&[Q8x256]], out: &mut [&mut [f32]]) {
+    pub(in crate::x86) fn iq4_nl<const T: usize>(w: &[u8], x: Few<'_>, out: &mut [&mut [f32]]) {
         // SAFETY: an unaligned load of 16 bytes.
         let levels = _mm256_broadcastsi128_si256(unsafe { _mm_loadu_si128(LEVELS.as_ptr().cast()) });
         let levels = moved(levels);
-        rows::<{ 8 * 18 }, T>(w, x, out, MOVED, |w, x, sums| {
+        rows::<{ 8 * 18 }, T, Sums>(w, x, out, (zero(), |s| total(s)), |w, x, sums| {
             let d = f16s::<18>(w, 0);
             if MOVED != 0.0 {
-                add_offsets(sums, d, x);
+                add_offsets(sums, times(d, MOVED), x);
             }
             let pairs = |i| {
                 let [a, b] = nibble_pairs::<18>(w, 2, i);
@@ -164,11 +147,11 @@ in_each_set! {
         });
     }
 
-    pub(in crate::x86) fn q8_0<const T: usize>(w: &[u8], x: &[&[Q8x256]], out: &mut [&mut [f32]]) {
-        rows::<{ 8 * 34 }, T>(w, x, out, MOVED, |w, x, sums| {
+    pub(in crate::x86) fn q8_0<const T: usize>(w: &[u8], x: Few<'_>, out: &mut [&mut [f32]]) {
+        rows::<{ 8 * 34 }, T, Sums>(w, x, out, (zero(), |s| total(s)), |w, x, sums| {
             let d = f16s::<34>(w, 0);
             if MOVED != 0.0 {
-                add_offsets(sums, d, x);
+                add_offsets(sums, times(d, MOVED), x);
             }
             let mut scales = [[0.0; 8]; T];
             for (scales, x) in scales.iter_mut().zip(x) {
@@ -178,22 +161,22 @@ in_each_set! {
                 let q = moved(load(w, 2));
                 for t in 0..T {
                     let products = signed(q, &x[t].qs[i]);
-                    add_scaled(&mut sums[t].products[i % 2], products, _mm256_set1_ps(scales[t][i]));
+                    add_scaled(&mut sums[t][i % 2], products, _mm256_set1_ps(scales[t][i]));
                 }
             }
         });
     }
 
-    pub(in crate::x86) fn q4_k<const T: usize>(w: &[u8], x: &[&[Q8x256]], out: &mut [&mut [f32]]) {
-        rows::<144, T>(w, x, out, -1.0, |w, x, sums| {
+    pub(in crate::x86) fn q4_k<const T: usize>(w: &[u8], x: Few<'_>, out: &mut [&mut [f32]]) {
+        rows::<144, T, Sums>(w, x, out, (zero(), |s| total(s)), |w, x, sums| {
             let (d, mins) = affine(w);
-            add_offsets(sums, mins, x);
+            add_offsets(sums, times(mins, -1.0), x);
             add_pairs(sums, d, x, |i| four_bit_pairs(w, 16, i), |q, x| unsigned_pairs(q, x));
         });
     }
 
-    pub(in crate::x86) fn q5_k<const T: usize>(w: &[u8], x: &[&[Q8x256]], out: &mut [&mut [f32]]) {
-        rows::<176, T>(w, x, out, -1.0, |w, x, sums| {
+    pub(in crate::x86) fn q5_k<const T: usize>(w: &[u8], x: Few<'_>, out: &mut [&mut [f32]]) {
+        rows::<176, T, Sums>(w, x, out, (zero(), |s| total(s)), |w, x, sums| {
             // Bit i of the bytes in the low lane is for block i, in the high lane for block i + 4.
             let bits = |at| {
                 let both = _mm256_broadcastsi128_si256(load_128(w, at));
@@ -209,14 +192,14 @@ in_each_set! {
                 [_mm256_or_si256(low[0], fifth(first, i)), _mm256_or_si256(low[1], fifth(second, i))]
             };
             let (d, mins) = affine(w);
-            add_offsets(sums, mins, x);
+            add_offsets(sums, times(mins, -1.0), x);
             add_pairs(sums, d, x, pairs, |q, x| unsigned_pairs(q, x));
         });
     }
 
-    pub(in crate::x86) fn q6_k<const T: usize>(w: &[u8], x: &[&[Q8x256]], out: &mut [&mut [f32]]) {
-        rows::<210, T>(w, x, out, -32.0, |w, x, sums| {
-            add_sixteens(sums, f16_8(w, 208), load_128(w, 192), x, |i| {
+    pub(in crate::x86) fn q6_k<const T: usize>(w: &[u8], x: Few<'_>, out: &mut [&mut [f32]]) {
+        rows::<210, T, Sums>(w, x, out, (zero(), |s| total(s)), |w, x, sums| {
+            add_sixteens(sums, -32.0, f16_8(w, 208), load_128(w, 192), x, |i| {
                 // Parts 0 and 2 of a half share 32 bytes, parts 1 and 3 the next.
                 let (half, part) = (i / 4, i % 4);
                 let low = shifted(load(w, 64 * half + 32 * (part % 2)), 4 * (part / 2), 15);
@@ -225,25 +208,25 @@ in_each_set! {
         });
     }
 
-    pub(in crate::x86) fn q3_k<const T: usize>(w: &[u8], x: &[&[Q8x256]], out: &mut [&mut [f32]]) {
-        rows::<110, T>(w, x, out, -4.0, |w, x, sums| {
+    pub(in crate::x86) fn q3_k<const T: usize>(w: &[u8], x: Few<'_>, out: &mut [&mut [f32]]) {
+        rows::<110, T, Sums>(w, x, out, (zero(), |s| total(s)), |w, x, sums| {
             let third = load(w, 0);
-            add_sixteens(sums, f16_8(w, 108), q3_scales(w), x, |i| {
+            add_sixteens(sums, -4.0, f16_8(w, 108), q3_scales(w), x, |i| {
                 _mm256_or_si256(two_bits(w, 32, i), bit(third, i, 4))
             });
         });
     }
 
-    pub(in crate::x86) fn q2_k<const T: usize>(w: &[u8], x: &[&[Q8x256]], out: &mut [&mut [f32]]) {
-        rows::<84, T>(w, x, out, -1.0, |w, x, sums| {
+    pub(in crate::x86) fn q2_k<const T: usize>(w: &[u8], x: Few<'_>, out: &mut [&mut [f32]]) {
+        rows::<84, T, Sums>(w, x, out, (zero(), |s| total(s)), |w, x, sums| {
             let both = load_128(w, 0);
             let nibble = _mm_set1_epi8(15);
             let mins = _mm256_cvtepu8_epi16(_mm_and_si128(_mm_srli_epi16(both, 4), nibble));
-            let dmin = f16_8(w, 82);
-            for (sums, x) in sums.iter_mut().zip(x) {
+            let dmin = times(f16_8(w, 82), -1.0);
+            for ([sum, _], x) in sums.iter_mut().zip(x) {
                 let mins = _mm256_cvtepi32_ps(_mm256_madd_epi16(mins, load_i16(&x.sums)));
                 let dmin = _mm256_mul_ps(dmin, load_f32(&x.d));
-                sums.offset = _mm256_fmadd_ps(dmin, mins, sums.offset);
+                *sum = _mm256_fmadd_ps(dmin, mins, *sum);
             }
             add_halves(sums, f16_8(w, 80), _mm_and_si128(both, nibble), x, |i| two_bits(w, 16, i));
         });
@@ -255,9 +238,9 @@ in_each_set! {
     fn add_pairs<const T: usize>(
         sums: &mut [Sums; T],
         d: __m256,
-        x: [&Q8x256; T],
+        x: &[Q8x256; T],
         q: impl Fn(usize) -> [__m256i; 2],
-        products: impl Fn([__m256i; 2], &[[i8; 32]; 2]) -> __m256i,
+        products: impl Fn([__m256i; 2], [&[i8; 32]; 2]) -> __m256i,
     ) {
         let mut scales = [d; T];
         for (scales, x) in scales.iter_mut().zip(x) {
@@ -266,26 +249,27 @@ in_each_set! {
         for i in 0..4 {
             let q = q(i);
             for t in 0..T {
-                let products = products(q, &x[t].paired.as_chunks().0[i]);
-                add_scaled(&mut sums[t].products[i % 2], products, in_lanes(scales[t], i));
+                let products = products(q, Q8x256::pair(i).map(|at| &x[t].paired[at]));
+                add_scaled(&mut sums[t][i % 2], products, in_lanes(scales[t], i));
             }
         }
     }
 
-    /// Adds blocks of 32 whose halves have a scale each, in units of `d`, and the offsets of such that `d` alone scales.
+    /// Adds blocks of 32 whose halves have a scale each, in units of `d`, of integers to which `offset` is to be added.
     /// `q(i)` is the integers of block i.
     #[inline]
     fn add_sixteens<const T: usize>(
         sums: &mut [Sums; T],
+        offset: f32,
         d: __m256,
         scales: __m128i,
-        x: [&Q8x256; T],
+        x: &[Q8x256; T],
         q: impl Fn(usize) -> __m256i,
     ) {
-        let words = _mm256_cvtepi8_epi16(scales);
-        for (sums, x) in sums.iter_mut().zip(x) {
+        let (words, unit) = (_mm256_cvtepi8_epi16(scales), times(d, offset));
+        for ([sum, _], x) in sums.iter_mut().zip(x) {
             let offset = _mm256_cvtepi32_ps(_mm256_madd_epi16(words, load_i16(&x.sums)));
-            sums.offset = _mm256_fmadd_ps(_mm256_mul_ps(d, load_f32(&x.d)), offset, sums.offset);
+            *sum = _mm256_fmadd_ps(_mm256_mul_ps(unit, load_f32(&x.d)), offset, *sum);
         }
         add_halves(sums, d, scales, x, q);
     }
@@ -296,13 +280,10 @@ in_each_set! {
         sums: &mut [Sums; T],
         d: __m256,
         scales: __m128i,
-        x: [&Q8x256; T],
+        x: &[Q8x256; T],
         q: impl Fn(usize) -> __m256i,
     ) {
-        let order = _mm_setr_epi8(0, 2, 4, 6, 1, 3, 5, 7, 8, 10, 12, 14, 9, 11, 13, 15);
-        let scales = _mm_shuffle_epi8(scales, order);
-        for (j, scales) in [scales, _mm_unpackhi_epi64(scales, scales)].into_iter().enumerate() {
-            let scales = _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(scales));
+        for (j, scales) in by_halves(scales).into_iter().enumerate() {
             let mut of_tokens = [scales; T];
             for (of_token, x) in of_tokens.iter_mut().zip(x) {
                 // SAFETY: an unaligned load of 16 bytes.
@@ -313,19 +294,37 @@ in_each_set! {
                 let q = q(4 * j + i);
                 for t in 0..T {
                     let products = unsigned(q, &x[t].qs[4 * j + i]);
-                    add_scaled(&mut sums[t].products[i % 2], products, in_lanes(of_tokens[t], i));
+                    add_scaled(&mut sums[t][i % 2], products, in_lanes(of_tokens[t], i));
                 }
             }
         }
     }
 }
 
+#[inline]
+#[target_feature(enable = "avx2")]
+fn zero() -> Sums {
+    [_mm256_setzero_ps(); 2]
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn total([a, b]: Sums) -> f32 {
+    hsum(_mm256_add_ps(a, b))
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) fn times(v: __m256, by: f32) -> __m256 {
+    _mm256_mul_ps(v, _mm256_set1_ps(by))
+}
+
 /// Adds `d`, a factor a block of 32, times the sums of the activations.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-fn add_offsets<const T: usize>(sums: &mut [Sums; T], d: __m256, x: [&Q8x256; T]) {
-    for (sums, x) in sums.iter_mut().zip(x) {
-        sums.offset = _mm256_fmadd_ps(d, load_f32(&x.offset), sums.offset);
+fn add_offsets<const T: usize>(sums: &mut [Sums; T], d: __m256, x: &[Q8x256; T]) {
+    for ([sum, _], x) in sums.iter_mut().zip(x) {
+        *sum = _mm256_fmadd_ps(d, load_f32(&x.offset), *sum);
     }
 }
 
@@ -359,6 +358,15 @@ pub(super) fn q3_scales(w: &[u8]) -> __m128i {
     _mm_sub_epi8(scales, _mm_set1_epi8(32))
 }
 
+/// Sixteen scales of halves, four blocks at a time: those of the first halves in the lower lane, of the second in the upper.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) fn by_halves(scales: __m128i) -> [__m256; 2] {
+    let order = _mm_setr_epi8(0, 2, 4, 6, 1, 3, 5, 7, 8, 10, 12, 14, 9, 11, 13, 15);
+    let scales = _mm_shuffle_epi8(scales, order);
+    [scales, _mm_unpackhi_epi64(scales, scales)].map(|s| _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(s)))
+}
+
 #[inline]
 #[target_feature(enable = "avx2,fma")]
 fn add_scaled(sum: &mut __m256, products: __m256i, scale: __m256) {
@@ -375,7 +383,7 @@ fn in_lanes(v: __m256, i: usize) -> __m256 {
 /// The f16s at `at` of eight blocks of `SIZE` bytes.
 #[inline]
 #[target_feature(enable = "avx2,f16c")]
-fn f16s<const SIZE: usize>(w: &[u8], at: usize) -> __m256 {
+pub(super) fn f16s<const SIZE: usize>(w: &[u8], at: usize) -> __m256 {
     // Of the 16 bytes from here on, block i's f16 is the i-th pair.
     let from = |i: usize| load_128(w, at + (SIZE - 2) * i);
     let v = _mm_blend_epi16::<0b10>(from(0), from(1));
@@ -467,7 +475,7 @@ fn q3_order(at: [i32; 4]) -> __m128i {
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn load_i16(x: &[i16; 16]) -> __m256i {
+pub(super) fn load_i16(x: &[i16; 16]) -> __m256i {
     // SAFETY: an unaligned load of 32 bytes.
     unsafe { _mm256_loadu_si256(x.as_ptr().cast()) }
 }

@@ -15,13 +15,27 @@ macro_rules! compile_for {
     };
 }
 
+/// A kernel for one token, two, and so on: [`Gemvs`](crate::isa::Gemvs). The function pointers' types differ in `unsafe`
+/// alone.
+macro_rules! for_tokens {
+    ($of:tt, $f:ident, $($t:literal)*) => {
+        Some(&const {
+            // SAFETY: a call is sound: a set is handed out only where the features are there.
+            unsafe { [$(std::mem::transmute::<Unsafe, Gemv>($of::$f::<$t>)),*] }
+        })
+    };
+}
+
 mod attention;
 pub(crate) mod avx2;
 mod avx2_dot;
+mod avx512_few;
+pub(crate) mod avx512vnni;
+pub(crate) mod avxvnni;
 mod gemm;
 mod gemm_pack;
 mod gemv;
 pub(crate) mod probe;
 mod products;
 pub(crate) mod search;
-pub(crate) mod vnni;
+mod tile;

@@ -23,17 +23,16 @@ pub(super) mod avx2 {
     /// Products of 64 unsigned weights below 32.
     #[inline]
     #[target_feature(enable = "avx2")]
-    pub(in crate::x86) fn unsigned_pairs(w: [__m256i; 2], x: &[[i8; 32]; 2]) -> __m256i {
-        let products =
-            [_mm256_maddubs_epi16(w[0], load_i8(&x[0])), _mm256_maddubs_epi16(w[1], load_i8(&x[1]))];
+    pub(in crate::x86) fn unsigned_pairs(w: [__m256i; 2], x: [&[i8; 32]; 2]) -> __m256i {
+        let products = [_mm256_maddubs_epi16(w[0], load_i8(x[0])), _mm256_maddubs_epi16(w[1], load_i8(x[1]))];
         _mm256_madd_epi16(_mm256_add_epi16(products[0], products[1]), _mm256_set1_epi16(1))
     }
 
     /// Products of 64 signed weights, of which four do not fit an i16.
     #[inline]
     #[target_feature(enable = "avx2")]
-    pub(in crate::x86) fn signed_pairs(w: [__m256i; 2], x: &[[i8; 32]; 2]) -> __m256i {
-        _mm256_add_epi32(signed(w[0], &x[0]), signed(w[1], &x[1]))
+    pub(in crate::x86) fn signed_pairs(w: [__m256i; 2], x: [&[i8; 32]; 2]) -> __m256i {
+        _mm256_add_epi32(signed(w[0], x[0]), signed(w[1], x[1]))
     }
 }
 
@@ -61,8 +60,8 @@ macro_rules! with_dpbusd {
 
             #[inline]
             #[target_feature(enable = $features)]
-            pub(in crate::x86) fn unsigned_pairs(w: [__m256i; 2], x: &[[i8; 32]; 2]) -> __m256i {
-                dpbusd(unsigned(w[0], &x[0]), w[1], load_i8(&x[1]))
+            pub(in crate::x86) fn unsigned_pairs(w: [__m256i; 2], x: [&[i8; 32]; 2]) -> __m256i {
+                dpbusd(unsigned(w[0], x[0]), w[1], load_i8(x[1]))
             }
         }
     };

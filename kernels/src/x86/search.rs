@@ -38,3 +38,33 @@ pub(crate) fn sums<const WEIGHTED: bool>(
         }
     }
 }
+
+/// As [`sums`], all trials in one vector.
+#[target_feature(enable = "avx512f")]
+pub(crate) fn sums_512<const WEIGHTED: bool>(
+    x: &[f32],
+    w: &[f32],
+    id: &[f32; 16],
+    min: &[f32; 16],
+    range: (f32, f32),
+    out: &mut [[f32; 16]; 3],
+) {
+    let (lo, hi) = (_mm512_set1_ps(range.0), _mm512_set1_ps(range.1));
+    // SAFETY: loads of sixteen floats.
+    let (id, min) = unsafe { (_mm512_loadu_ps(id.as_ptr()), _mm512_loadu_ps(min.as_ptr())) };
+    let mut sums = [_mm512_setzero_ps(); 3];
+    for (&x, &w) in x.iter().zip(w) {
+        let (x, w) = (_mm512_set1_ps(x), _mm512_set1_ps(w));
+        let q = _mm512_mul_ps(_mm512_add_ps(x, min), id);
+        let q = _mm512_min_ps(hi, _mm512_max_ps(lo, q));
+        let q = _mm512_roundscale_ps(q, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+        let wq = if WEIGHTED { _mm512_mul_ps(w, q) } else { q };
+        sums[0] = _mm512_add_ps(sums[0], wq);
+        sums[1] = _mm512_add_ps(sums[1], _mm512_mul_ps(x, wq));
+        sums[2] = _mm512_add_ps(sums[2], _mm512_mul_ps(q, wq));
+    }
+    for (out, sums) in out.iter_mut().zip(sums) {
+        // SAFETY: a store of sixteen floats.
+        unsafe { _mm512_storeu_ps(out.as_mut_ptr(), sums) };
+    }
+}

@@ -1,0 +1,109 @@
+//! The set with AVX-512 and its VNNI, in vectors of 512 bits: products with many tokens here, with a few in
+//! [`super::avx512_few`]. All else is of the AVX2 set.
+//!
+//! A vector holds four elements of K of sixteen rows. Activations are broadcast by the instruction that multiplies, and 32
+//! registers hold the sums and results of twelve tokens, with some left for the rest.
+
+use std::arch::x86_64::*;
+
+use super::tile::{self, Level, QUADS, TOKENS, Tile, multiply, panel_step};
+use super::{avx2, avx512_few};
+use crate::gemm::{Multiply, Out, ROW_INPUT, Vector};
+use crate::isa::Kernels;
+
+/// The set, where the processor has the features.
+pub(crate) fn detect() -> Option<&'static Kernels> {
+    let features = is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512vl")
+        && is_x86_feature_detected!("avx512vnni");
+    (avx2::detect().is_some() && features).then_some(&KERNELS)
+}
+
+static KERNELS: Kernels =
+    Kernels { name: "avx512vnni", gemv: avx512_few::gemv, gemm: Some(tile::gemm::<Avx512Vnni>), ..avx2::SET };
+
+struct Avx512Vnni;
+
+impl Level for Avx512Vnni {
+    fn multiply<const SUBS: usize, const MIDDLE: i32>() -> Multiply {
+        multiply_bytes::<SUBS, MIDDLE>
+    }
+}
+
+#[target_feature(enable = "avx512f,avx512vnni")]
+unsafe fn multiply_bytes<const SUBS: usize, const MIDDLE: i32>(
+    panels: &[Vector],
+    groups: usize,
+    input: &[Vector],
+    n: usize,
+    out: Out,
+) {
+    let tiles: [tile::Function; TOKENS] = [
+        tile_bytes::<1, SUBS, MIDDLE>,
+        tile_bytes::<2, SUBS, MIDDLE>,
+        tile_bytes::<3, SUBS, MIDDLE>,
+        tile_bytes::<4, SUBS, MIDDLE>,
+        tile_bytes::<5, SUBS, MIDDLE>,
+        tile_bytes::<6, SUBS, MIDDLE>,
+        tile_bytes::<7, SUBS, MIDDLE>,
+        tile_bytes::<8, SUBS, MIDDLE>,
+        tile_bytes::<9, SUBS, MIDDLE>,
+        tile_bytes::<10, SUBS, MIDDLE>,
+        tile_bytes::<11, SUBS, MIDDLE>,
+        tile_bytes::<12, SUBS, MIDDLE>,
+    ];
+    // SAFETY: by the contract of such a function.
+    unsafe { multiply(&tiles, ROW_INPUT, panels, groups, input, n, out) };
+}
+
+/// Sixteen rows and T tokens, SUBS scales and offsets a step.
+#[target_feature(enable = "avx512f,avx512vnni")]
+unsafe fn tile_bytes<const T: usize, const SUBS: usize, const MIDDLE: i32>(tile: Tile<'_>) {
+    let mut acc = [_mm512_setzero_ps(); T];
+    if tile.adds() {
+        for (t, acc) in acc.iter_mut().enumerate() {
+            // SAFETY: here and below, the tile lends the results of sixteen rows and T tokens.
+            *acc = unsafe { _mm512_loadu_ps(tile.results(t)) };
+        }
+    }
+    for step in tile.steps::<T, ROW_INPUT>(panel_step(SUBS, MIDDLE)) {
+        for sub in 0..SUBS {
+            let mut sums = [_mm512_setzero_si512(); T];
+            if MIDDLE != 0 {
+                for (t, sum) in sums.iter_mut().enumerate() {
+                    let start = _mm512_set1_epi32(step.less::<SUBS>(t, sub));
+                    *sum = _mm512_mullo_epi32(start, _mm512_set1_epi32(MIDDLE));
+                }
+            }
+            for g in sub * QUADS / SUBS..(sub + 1) * QUADS / SUBS {
+                let w = both(step.weights(g));
+                for (t, sum) in sums.iter_mut().enumerate() {
+                    *sum = _mm512_dpbusd_epi32(*sum, w, _mm512_set1_epi32(step.word(t, g)));
+                }
+            }
+            let floats = |i| _mm512_castsi512_ps(both(step.weights(i)));
+            let d = floats(QUADS + sub);
+            for (t, acc) in acc.iter_mut().enumerate() {
+                let scale = _mm512_mul_ps(d, _mm512_set1_ps(step.scale(t)));
+                *acc = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums[t]), scale, *acc);
+            }
+            if MIDDLE == 0 {
+                let offset = floats(QUADS + SUBS + sub);
+                for (t, acc) in acc.iter_mut().enumerate() {
+                    *acc = _mm512_fmadd_ps(offset, _mm512_set1_ps(step.sum::<SUBS>(t, sub)), *acc);
+                }
+            }
+        }
+    }
+    for (t, acc) in acc.into_iter().enumerate() {
+        // SAFETY: as above.
+        unsafe { _mm512_storeu_ps(tile.results(t), acc) };
+    }
+}
+
+/// Eight rows and eight more.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn both([low, high]: [__m256i; 2]) -> __m512i {
+    _mm512_inserti64x4::<1>(_mm512_castsi256_si512(low), high)
+}
