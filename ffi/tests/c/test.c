@@ -196,6 +196,9 @@ static void sampling(void) {
     sampling.min_p = 0;
     sampling.seed = 7;
     for (int turn = 0; turn < 2; turn++) {
+        /* From nothing each time: a prompt that is partly known is computed in other pieces, which round otherwise, and at
+         * this temperature a draw may hang on it. */
+        OK(brooklet_session_reset(session));
         OK(brooklet_session_prompt(session, prompt, prompt_len, NULL));
         OK(brooklet_session_set_sampling(session, &sampling));
         for (int i = 0; i < 16; i++) {
