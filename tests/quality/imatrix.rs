@@ -6,14 +6,15 @@ mod models;
 use assert_cmd::Command;
 use brooklet::gguf::{GgufWriter, TensorPlan, Value};
 use brooklet::model::tensors::{Role, specs};
-use brooklet::{Gguf, Session, SessionOptions};
+use brooklet::{Gguf, Session, SessionOptions, Tokenizer};
 use brooklet_kernels::{TensorType, active, format};
 use brooklet_tools::convert::{self, FileType, Options};
 use brooklet_tools::quality::calibration;
 use brooklet_tools::quality::gptq::Gptq;
 use brooklet_tools::quality::imatrix::{self, Collector, Imatrix, Sums};
+use brooklet_tools::quality::own_text;
 use models::{checkpoint, gguf, model};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -301,6 +302,45 @@ fn error_feedback_gives_the_same_file_on_any_number_of_threads() {
     }
 }
 
+/// The text that a model writes is the same on any number of threads, begins as texts do and goes on by chance.
+#[test]
+fn a_model_writes_its_own_text() {
+    let model = model("demo", FileType::Q8_0, active().expect("a kernel set"));
+    let tokenizer = Tokenizer::from_gguf(model.gguf()).expect("it has one");
+    let write = |threads, most| {
+        let options = SessionOptions { threads: Some(threads), context: Some(20), ..Default::default() };
+        let session = Session::new(model.clone(), options).expect("a session");
+        own_text::write(&session, &tokenizer, 40, |tokens| tokens < most).expect("it fits")
+    };
+    let windows = write(1, usize::MAX).expect("all of it");
+    assert_eq!(windows.len(), 40);
+    let mut start = Vec::new();
+    tokenizer.ensure_bos(&mut start);
+    assert!(windows.iter().all(|window| window.len() == 20 && window.starts_with(&start)));
+    let different: BTreeSet<&Vec<u32>> = windows.iter().collect();
+    assert!(different.len() > windows.len() / 2, "{} texts", different.len());
+    // Drawn by chance: about half are not the likeliest.
+    let mut session = Session::new(model.clone(), SessionOptions::default()).expect("a session");
+    let mut likeliest = 0;
+    for window in &windows {
+        session.reset();
+        let mut expected = None;
+        session
+            .prefill_each(window, |i, logits| {
+                likeliest += usize::from(expected == Some(window[i]));
+                let best = logits.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1));
+                expected = best.map(|(id, _)| id as u32);
+            })
+            .expect("it fits");
+    }
+    let drawn = windows.len() * 19;
+    println!("the likeliest {likeliest} of {drawn} times");
+    // Measured: 421 of 760.
+    assert!(likeliest > drawn / 4 && likeliest < drawn * 3 / 4, "{likeliest} of {drawn}");
+    assert_eq!(write(3, usize::MAX), Some(windows));
+    assert_eq!(write(1, 100), None);
+}
+
 fn brooklet(args: &[&str], dir: &Path) -> (Option<i32>, String, String) {
     let output = Command::cargo_bin("brooklet").expect("it is built").current_dir(dir).args(args).output();
     let output = output.expect("it runs");
@@ -324,6 +364,14 @@ fn the_commands_do_it() {
     let file = Gguf::open(&dir.path().join("x.imatrix")).expect("it opens");
     assert_eq!(floats(&file, "blk.0.ffn_up.weight.counts"), [80.0]);
     assert_eq!(file.get_usize("imatrix.chunk_count").unwrap(), Some(5));
+
+    // Of a text that the model writes.
+    let measure = ["imatrix", "-m", float, "-f", "self", "-o", "own.imatrix", "-c", "16", "--chunks", "5"];
+    let (code, _, stderr) = run(&measure);
+    assert_eq!(code, Some(0), "{stderr}");
+    let own = Gguf::open(&dir.path().join("own.imatrix")).expect("it opens");
+    assert_eq!(floats(&own, "blk.0.ffn_up.weight.counts"), [80.0]);
+    assert!(floats(&own, "blk.0.ffn_up.weight.in_sum2") != floats(&file, "blk.0.ffn_up.weight.in_sum2"));
 
     let (code, _, stderr) = run(&["quantize", float, "a.gguf", "--imatrix", "x.imatrix"]);
     assert_eq!(code, Some(0), "{stderr}");

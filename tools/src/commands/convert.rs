@@ -7,6 +7,7 @@ use super::receipt::{Measurement, with_receipt};
 use crate::convert::{self, Checkpoint, FileType, Options, Progress, Report, Types};
 use crate::hub;
 use crate::model_args::parse_model;
+use crate::quality::calibration::Source;
 use crate::quality::imatrix::Imatrix;
 use crate::ui;
 use anyhow::{Context, Result, bail};
@@ -27,14 +28,15 @@ Types, with the bits that a weight takes in LFM2-1.2B:
   bf16    16    exactly the original, where the checkpoint is bf16
   f16     16
   f32     32
-  auto     a type for each matrix, so that the file keeps to --size and loses as little as may be, as --calibrate shows
+  auto     a type for each matrix, so that the file keeps to --size and loses as little as may be
 Every other type puts each tensor in the type that llama.cpp's quantizer chooses for it.
 
 Examples:
   brooklet convert LFM2-350M
   brooklet convert LFM2-1.2B --type q4_k_m -o lfm2.gguf
   brooklet convert LFM2-350M --lora my-adapter
-  brooklet convert LFM2-350M --type auto --size 215MB --calibrate text.txt
+  brooklet convert LFM2-350M --gptq self
+  brooklet convert LFM2-350M --type auto --size 215MB
   brooklet convert hf:LiquidAI/LFM2-350M --type q8_0";
 
 /// Arguments of `brooklet convert`.
@@ -68,9 +70,9 @@ pub(super) struct EncodingArgs {
     size: Option<Size>,
 
     /// For --type auto: the text to measure on which matrices need their bits, and their importance where --imatrix does
-    /// not give it
-    #[arg(long, value_name = "TEXT", required_if_eq("file_type", "auto"))]
-    calibrate: Option<PathBuf>,
+    /// not give it [default: self, which is one that the model writes itself]
+    #[arg(long, value_name = "TEXT|self")]
+    calibrate: Option<Source>,
 
     /// Take what spells special tokens in a text to measure on, such as <|im_start|>, for these tokens
     #[arg(long)]
@@ -84,10 +86,10 @@ pub(super) struct EncodingArgs {
     #[arg(long)]
     search: bool,
 
-    /// Make up for what rounding a weight loses by how others are rounded (GPTQ), as this text says; takes long, and
-    /// needs no importance matrix
-    #[arg(long, value_name = "TEXT", conflicts_with = "imatrix")]
-    pub gptq: Option<PathBuf>,
+    /// Make up for what rounding a weight loses by how others are rounded (GPTQ), as this text says; `self` is one that
+    /// the model writes itself. Takes long, and needs no importance matrix
+    #[arg(long, value_name = "TEXT|self", conflicts_with = "imatrix")]
+    pub gptq: Option<Source>,
 
     /// Measure on this text what is lost against the float weights, and write that into the file with a self-test of its
     /// tokenizer; a temporary copy of the file is made beside it
@@ -105,24 +107,32 @@ impl EncodingArgs {
         self.threads.map(usize::from)
     }
 
-    /// The types of matrices, where they are to be measured, and the importance matrix.
+    /// A pool of that many.
+    pub fn pool(&self) -> Result<rayon::ThreadPool> {
+        Ok(rayon::ThreadPoolBuilder::new().num_threads(self.threads().unwrap_or(0)).build()?)
+    }
+
+    /// Whether the arguments go together.
+    pub fn check(&self) -> Result<()> {
+        match (self.file_type, self.size, &self.calibrate) {
+            (TypeArg::Fixed(_), None, None) | (TypeArg::Auto, Some(_), _) => Ok(()),
+            _ => bail!("--size and --calibrate are for --type auto, which needs --size"),
+        }
+    }
+
+    /// The types of matrices, where they are to be measured, and the importance matrix; of arguments that were checked.
     fn measured(
         &self,
         float: impl FnOnce(&AtomicBool) -> Result<Float>,
         cancel: &AtomicBool,
     ) -> Result<(Option<Types>, Option<Imatrix>)> {
         let imatrix = self.imatrix.as_deref().map(Imatrix::read).transpose()?;
-        match (self.file_type, self.size, &self.calibrate) {
-            (TypeArg::Fixed(_), None, None) => Ok((None, imatrix)),
-            (TypeArg::Auto, Some(size), Some(text)) => {
-                let (_directory, float) = float(cancel)?;
-                let auto =
-                    Auto { size, text, parse_special: self.parse_special, imatrix, threads: self.threads() };
-                let (types, imatrix) = auto.measure(&float, cancel)?;
-                Ok((Some(types), Some(imatrix)))
-            }
-            _ => bail!("--size and --calibrate are for --type auto, which needs both"),
-        }
+        let Some(size) = self.size else { return Ok((None, imatrix)) };
+        let (_directory, float) = float(cancel)?;
+        let (text, parse_special) = (self.calibrate.as_ref().unwrap_or(&Source::Model), self.parse_special);
+        let auto = Auto { size, text, parse_special, imatrix, threads: self.threads() };
+        let (types, imatrix) = auto.measure(&float, cancel)?;
+        Ok((Some(types), Some(imatrix)))
     }
 }
 
@@ -134,6 +144,7 @@ pub fn run(args: Args) -> Result<()> {
     let Args { adapters, encoding, output, .. } = args;
     let output = output_path(&dir, output, &adapters.lora, encoding.file_type)?;
     let float = |cancel: &AtomicBool| float_file(&dir, &adapters, cancel);
+    encoding.check()?;
     let make = |output: &Path| {
         if encoding.gptq.is_some() {
             let (_directory, float) = float(&ui::interrupted())?;
@@ -191,7 +202,7 @@ pub(super) fn with_ui(
     work: impl FnOnce(&Options) -> convert::Result<Report> + Send,
 ) -> Result<Report> {
     let cancel = ui::interrupted();
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(args.threads().unwrap_or(0)).build()?;
+    let pool = args.pool()?;
     let (types, imatrix) = pool.install(|| args.measured(float, &cancel))?;
     let bar = ui::byte_bar(0, message);
     let progress = |p: Progress| {

@@ -1,11 +1,11 @@
 //! `--type auto` of `convert` and `quantize`: measures on a text which matrices need their bits, and chooses a type for
 //! each so that the file keeps to a size.
 
+use super::calibration::Calibration;
 use super::imatrix;
 use crate::convert::mixture::{COARSE, choose, divergences};
 use crate::convert::{self, FileType, Options, Progress, Rounding, Types};
-use crate::model_args::open_model;
-use crate::quality::calibration;
+use crate::quality::calibration::Source;
 use crate::quality::imatrix::Imatrix;
 use crate::terminal::note;
 use crate::ui;
@@ -83,8 +83,8 @@ fn expected(text: &str) -> String {
 /// What to measure.
 pub(super) struct Auto<'a> {
     pub size: Size,
-    /// The text's file.
-    pub text: &'a Path,
+    /// The text.
+    pub text: &'a Source,
     /// Whether special tokens in the text are such.
     pub parse_special: bool,
     /// Where one is given; else it is measured on the text.
@@ -96,10 +96,9 @@ pub(super) struct Auto<'a> {
 impl Auto<'_> {
     /// A type for each matrix of the float file `float`, and the importance matrix that it was found with.
     pub fn measure(self, float: &Path, cancel: &AtomicBool) -> Result<(Types, Imatrix)> {
-        let directory = tempfile::tempdir().context("no directory for temporary files")?;
+        let Calibration { mut session, windows, file: fine, directory } =
+            Calibration::prepare(float, self.text, self.parse_special, self.threads, cancel)?;
         let file = |name: &str| directory.path().join(name);
-        let (mut session, windows) =
-            calibration::prepare(open_model(float)?, self.text, self.parse_special, self.threads)?;
         let imatrix = match self.imatrix {
             Some(imatrix) => imatrix,
             None => {
@@ -114,24 +113,28 @@ impl Auto<'_> {
         let roundings = try_types(float, &imatrix, cancel)?;
         let coarse = roundings.iter().filter(|r| r.ty == COARSE);
         let all_coarse: Types = coarse.map(|r| (r.name.clone(), r.ty)).collect();
-        let files = [file("fine.gguf"), file("coarse.gguf")];
-        let options = Options { imatrix: Some(&imatrix), cancel: Some(cancel), ..Options::default() };
-        convert::quantize(float, &files[0], &Options { file_type: FileType::Q8_0, ..options })?;
-        convert::quantize(float, &files[1], &Options { types: Some(&all_coarse), ..options })?;
+        let coarse = file("coarse.gguf");
+        let options = Options {
+            types: Some(&all_coarse),
+            imatrix: Some(&imatrix),
+            cancel: Some(cancel),
+            ..Options::default()
+        };
+        convert::quantize(float, &coarse, &options)?;
 
         let bar = ui::step_bar(all_coarse.len() as u64, "measuring matrices");
         let step = windows.len().div_ceil(WINDOWS);
         let some: Vec<Vec<u32>> = windows.into_iter().step_by(step).collect();
         let names: Vec<String> = all_coarse.into_keys().collect();
         let session = SessionOptions { context, threads: self.threads, ..Default::default() };
-        let divergences = divergences([&files[0], &files[1]], &names, &some, &session, |done| {
+        let divergences = divergences([&fine, &coarse], &names, &some, &session, |done| {
             bar.set_position(done as u64);
             !cancel.load(Ordering::Relaxed)
         });
         bar.finish_and_clear();
-        let divergences = divergences.with_context(|| self.text.display().to_string())?;
+        let divergences = divergences.with_context(|| self.text.to_string())?;
 
-        let room = Room::new(self.size, &files[0], &names)?;
+        let room = Room::new(self.size, &fine, &names)?;
         let types = choose(&roundings, &divergences, room.matrices, room.align).map_err(|smallest| {
             anyhow!("--size: the smallest file that there is takes {}", room.show(smallest))
         })?;

@@ -2,6 +2,7 @@
 
 mod base;
 pub mod bench;
+mod calibration;
 pub mod chat;
 pub mod convert;
 pub mod demo;

@@ -1,11 +1,13 @@
 //! `brooklet quantize`: turn a float GGUF file into a quantized one.
 
+use super::calibration::Calibration;
 use super::convert::{EncodingArgs, report, with_ui};
 use super::receipt::{Measurement, with_receipt};
 use crate::convert::{self, Options, Report};
 use crate::model_args::open_model;
-use crate::quality::calibration;
+use crate::quality::calibration::Source;
 use crate::quality::gptq::Gptq;
+use crate::ui;
 use anyhow::Result;
 use std::path::{Path, PathBuf};
 
@@ -28,6 +30,7 @@ pub struct Args {
 
 /// Runs the command; output as of `brooklet convert`.
 pub fn run(args: Args) -> Result<()> {
+    args.encoding.check()?;
     let make = |output: &Path| quantize(&args.input, output, &args.encoding);
     let Some(text) = &args.encoding.receipt else { return report(&make(&args.output)?) };
     let (output, inputs) = (&*args.output, std::slice::from_ref(&args.input));
@@ -37,12 +40,16 @@ pub fn run(args: Args) -> Result<()> {
 
 /// Quantizes a float file, with error feedback where it is asked for.
 pub(super) fn quantize(input: &Path, output: &Path, encoding: &EncodingArgs) -> Result<Report> {
-    let gptq = |text: &Path| -> Result<Gptq> {
-        let (session, windows) =
-            calibration::prepare(open_model(input)?, text, encoding.parse_special, encoding.threads())?;
-        Ok(Gptq::new(input, session, windows))
+    let prepare = |text: &Source| {
+        let (special, threads) = (encoding.parse_special, encoding.threads());
+        let cancel = ui::interrupted();
+        encoding.pool()?.install(|| Calibration::prepare(input, text, special, threads, &cancel))
     };
-    let gptq = encoding.gptq.as_deref().map(gptq).transpose()?;
+    let calibration = encoding.gptq.as_ref().map(prepare).transpose()?;
+    let (_directory, gptq) = match calibration {
+        Some(c) => (Some(c.directory), Some(Gptq::new(input, c.session, c.windows))),
+        None => (None, None),
+    };
     let work = |options: &Options| convert::quantize_with(input, output, options, gptq.as_ref());
     with_ui("quantizing", encoding, |_| Ok((None, input.to_path_buf())), work)
 }

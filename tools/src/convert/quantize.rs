@@ -23,7 +23,7 @@ pub fn quantize(input: &Path, out: &Path, options: &Options) -> Result<Report> {
     quantize_with(input, out, options, None)
 }
 
-/// As [`quantize`]; with `gptq`, which has the model of `input`, matrices are rounded with error feedback.
+/// As [`quantize`]; with `gptq`, which has the model of `input` or a near copy, matrices are rounded with error feedback.
 ///
 /// # Errors
 /// As [`quantize`], and those of [`Gptq::feedback`].
@@ -104,12 +104,12 @@ fn run_with_feedback(jobs: &mut [Job], mut stream: GgufStream, options: &Options
     let mut progress = Progress { done: 0, total: jobs.iter().map(Job::input_bytes).sum() };
     let go_on = || !options.cancelled();
     let bytes = |job: &Job| if job.is_quantized() { size_of::<f32>() * job.plan.shape[0].pow(2) } else { 0 };
-    let mut rest = jobs;
+    let (memory, mut rest) = (gptq::memory(), jobs);
     while !rest.is_empty() {
         let mut taken = bytes(&rest[0]);
         let more = rest[1..].iter().take_while(|job| {
             taken += bytes(job);
-            taken <= gptq::MEMORY
+            taken <= memory
         });
         let (now, later) = rest.split_at_mut(1 + more.count());
         let names: Vec<&str> =

@@ -5,26 +5,43 @@ use crate::conversation::read_text;
 use anyhow::{Context, Result};
 use brooklet::model::Observer;
 use brooklet::tokenizer::Special;
-use brooklet::{Model, Session, SessionOptions, Tokenizer};
-use std::path::Path;
-use std::sync::Arc;
+use brooklet::{Model, Session, Tokenizer};
+use std::ffi::OsString;
+use std::fmt;
+use std::path::{Path, PathBuf};
 
-/// A session of the model, and the windows of a file's text for it: of [`DEFAULT_CONTEXT`] tokens, or as many as the model
-/// takes.
-///
-/// # Errors
-/// As [`read`]; a model without a tokenizer, or for which there is no memory.
-pub fn prepare(
-    model: Arc<Model>,
-    path: &Path,
-    parse_special: bool,
-    threads: Option<usize>,
-) -> Result<(Session, Vec<Vec<u32>>)> {
-    let window = DEFAULT_CONTEXT.min(model.config().context_length);
-    let tokenizer = Tokenizer::from_gguf(model.gguf())?;
-    let windows = read(&tokenizer, path, window, parse_special)?;
-    let options = SessionOptions { context: Some(window), threads, ..Default::default() };
-    Ok((Session::new(model, options)?, windows))
+/// Where the text comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A file.
+    File(PathBuf),
+    /// The model, which writes one: [`super::own_text`].
+    Model,
+}
+
+impl Source {
+    /// The word for [`Source::Model`]; all else is a file's path, as `./self`.
+    pub const MODEL: &str = "self";
+}
+
+impl From<OsString> for Source {
+    fn from(text: OsString) -> Self {
+        if text == Source::MODEL { Source::Model } else { Source::File(text.into()) }
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Source::File(path) => path.display().fmt(f),
+            Source::Model => f.pad(Source::MODEL),
+        }
+    }
+}
+
+/// Tokens of a window for a model: [`DEFAULT_CONTEXT`], or as many as it takes.
+pub fn window(model: &Model) -> usize {
+    DEFAULT_CONTEXT.min(model.config().context_length)
 }
 
 /// The windows of a file's text. `parse_special` takes `<|im_start|>` and its kind in the text for the tokens, else for
@@ -32,16 +49,11 @@ pub fn prepare(
 ///
 /// # Errors
 /// A file that cannot be read; see [`Windows::new`].
-pub fn read(
-    tokenizer: &Tokenizer,
-    path: &Path,
-    context: usize,
-    parse_special: bool,
-) -> Result<Vec<Vec<u32>>> {
+pub fn read(path: &Path, tokenizer: &Tokenizer, window: usize, parse_special: bool) -> Result<Vec<Vec<u32>>> {
     let text = read_text(path)?;
     let special = if parse_special { Special::Parse } else { Special::Plain };
-    let windows =
-        Windows::new(&text, tokenizer, context, None, special).with_context(|| path.display().to_string())?;
+    let windows = Windows::new(&text, tokenizer, window, None, special);
+    let windows = windows.with_context(|| path.display().to_string())?;
     Ok((0..windows.len()).map(|i| windows.ids(i)).collect())
 }
 

@@ -8,8 +8,8 @@
 
 use super::calibration;
 use crate::error::{ConvertError, Result};
-use brooklet::Session;
 use brooklet::model::Inputs;
+use brooklet::{Session, memory_available};
 use brooklet_kernels::{Activations, Kernels, Panel, Spread, TensorType, format, tiles};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
@@ -25,8 +25,15 @@ const PANEL: usize = 64;
 const BLOCK: usize = 128;
 /// Rows that are rounded side by side: they share a pass over the factor.
 const ROWS: usize = 16;
-/// Bytes of the matrices XᵀX that are kept at once, if there are several.
-pub const MEMORY: usize = 512 << 20;
+/// What [`memory`] is at least, in bytes.
+const LEAST_MEMORY: u64 = 512 << 20;
+
+/// Bytes of the matrices XᵀX that are kept at once, if there are several: half of what the system could give, for what does
+/// not fit takes the text through the model again.
+pub fn memory() -> usize {
+    let half = memory_available().unwrap_or(0) / 2;
+    usize::try_from(half.max(LEAST_MEMORY)).unwrap_or(usize::MAX)
+}
 
 /// A model and a text to see its inputs with.
 pub struct Gptq {
@@ -39,8 +46,8 @@ pub struct Gptq {
 type Products = BTreeMap<Vec<String>, Vec<f32>>;
 
 impl Gptq {
-    /// The windows of ids are taken through the session's model, which is that of the file `path`, whenever inputs are
-    /// wanted.
+    /// The windows of ids are taken through the session's model, which is that of the file `path` or a near copy, whenever
+    /// inputs are wanted.
     pub fn new(path: &Path, session: Session, windows: Vec<Vec<u32>>) -> Gptq {
         Gptq { path: path.to_path_buf(), session: Mutex::new(session), windows }
     }

@@ -5,6 +5,7 @@ pub mod divergence;
 pub mod eval;
 pub mod gptq;
 pub mod imatrix;
+pub mod own_text;
 pub mod perplexity;
 pub mod receipt;
 pub mod windows;

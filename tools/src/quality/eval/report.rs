@@ -143,7 +143,7 @@ impl Report {
         for row in self.results.iter().filter(|row| row.kind == ALL && row.undecided > 0) {
             let _ = writeln!(
                 out,
-                "{} of {} are not counted: they ask for a language that is not recognised here",
+                "{} of {} are not counted: they ask for a language, of answers without letters",
                 row.undecided, row.metric
             );
         }
@@ -198,7 +198,7 @@ a    exact_match      2   2  100.0  34.2 to 100.0
 b    exact_match      1   2   50.0    9.5 to 90.5
 c    exact_match      0   0    0.0   0.0 to 100.0
 all  exact_match      3   4   75.0   30.1 to 95.4
-1 of exact_match are not counted: they ask for a language that is not recognised here
+1 of exact_match are not counted: they ask for a language, of answers without letters
 3 answers ended at the limit on tokens, and were judged as they are
 ";
         assert_eq!(report.table(), expected);

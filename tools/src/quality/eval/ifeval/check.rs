@@ -196,11 +196,25 @@ mod tests {
         check("language:response_language", json!({"language": "de"}), &[german], &[english, hindi]);
         check("language:response_language", json!({"language": "en"}), &[english], &[german]);
         check("language:response_language", json!({"language": "hi"}), &[hindi], &[english]);
-        let swahili = Instruction::new(
-            "language:response_language",
-            json!({"language": "sw"}).as_object().unwrap().clone(),
-        );
-        assert_eq!(swahili.unwrap().is_followed("Habari ya asubuhi, rafiki yangu"), None);
+        let swahili = [
+            "Habari ya asubuhi, rafiki yangu",
+            "Mimi ninapenda kusoma vitabu vingi nyumbani.",
+            "Tafadhali niambie unahitaji msaada gani leo ili nikusaidie kupata majibu mazuri.",
+            "Hali ya hewa ilikuwa nzuri sana asubuhi hii, na tulitembea kwa muda mrefu kando ya mto.",
+            "Binadamu wote wamezaliwa huru, hadhi na haki zao ni sawa. Wote wamejaliwa akili na dhamiri, hivyo yapasa \
+             watendeane kindugu.",
+        ];
+        let others = [
+            "Svi ljudi rađaju se slobodni i jednaki u dostojanstvu i pravima. Ona su obdarena razumom i sviješću i treba \
+             da jedno prema drugom postupaju u duhu bratstva.",
+            "Wszyscy ludzie rodzą się wolni i równi pod względem swej godności i swych praw.",
+            "Todos los seres humanos nacen libres e iguales en dignidad y derechos, y la razón y la conciencia los guían.",
+            "Si tu vas au marché, achète la viande.",
+            "Il tempo era bellissimo stamattina e abbiamo fatto una lunga passeggiata lungo il fiume.",
+            "Semua orang dilahirkan merdeka dan mempunyai martabat dan hak-hak yang sama.",
+        ];
+        let others = [&others[..], &[english, german, hindi]].concat();
+        check("language:response_language", json!({"language": "sw"}), &swahili, &others);
     }
 
     #[test]

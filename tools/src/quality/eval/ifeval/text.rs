@@ -76,7 +76,7 @@ pub fn is_lowercase(text: &str) -> bool {
     text.chars().any(char::is_lowercase) && !text.chars().any(char::is_uppercase)
 }
 
-/// A language that an answer is to be in; none is known that is recognised where it is Swahili.
+/// A language that an answer is to be in; none of whatlang's where it is Swahili.
 #[derive(Clone, Copy, Debug)]
 pub struct Language(Option<Lang>);
 
@@ -92,16 +92,39 @@ impl Language {
         }
     }
 
-    /// Whether a text is in it: `None` where it is one that is not recognised, or the text has no letters.
+    /// Whether a text is in it: `None` where the text has no letters.
     pub fn is_that_of(self, text: &str) -> Option<bool> {
-        let language = self.0?;
-        Some(detect(text)? == language)
+        match self.0 {
+            Some(language) => Some(detect(text)? == language),
+            None => is_swahili(text),
+        }
     }
 }
 
 /// Whether a text is English.
 pub fn is_english(text: &str) -> Option<bool> {
     Some(detect(text)? == Lang::Eng)
+}
+
+/// Whether a text is Swahili: whether four of five words are spelt as Swahili's are. `None` without letters.
+fn is_swahili(text: &str) -> Option<bool> {
+    let text = text.to_lowercase();
+    let words = || text.split(|c: char| !c.is_alphabetic()).filter(|word| !word.is_empty());
+    let (all, like) = (words().count(), words().filter(|word| is_like_swahili(word)).count());
+    (all > 0).then_some(5 * like >= 4 * all)
+}
+
+/// Whether a word, in lower case, ends in a vowel, and has single consonants between vowels, with a nasal before or w or y
+/// behind: so do Swahili's own words.
+fn is_like_swahili(word: &str) -> bool {
+    let vowel = |c: char| "aeiou".contains(c);
+    let consonant = |part: &str| {
+        let part = part.strip_suffix(['w', 'y']).unwrap_or(part);
+        let part = part.strip_prefix(['m', 'n']).unwrap_or(part);
+        ["sh", "ch", "th", "dh", "gh", "kh"].contains(&part) || part.len() <= 1 && part != "c"
+    };
+    let letters = word.chars().all(|c| c.is_ascii_lowercase() && c != 'q' && c != 'x');
+    letters && word.ends_with(vowel) && word.split(vowel).all(consonant)
 }
 
 /// The likeliest of the languages that langdetect knows.
