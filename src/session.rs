@@ -6,6 +6,7 @@ mod save;
 pub use batch::{Batch, Take};
 
 use crate::model::{Config, Observer, Scratch, Segment, State, Workers};
+use crate::system::THREADS;
 use crate::{Model, Result};
 use brooklet_kernels::{FEW_TOKENS, KvLayout, Team, TensorType};
 use rayon::ThreadPool;
@@ -188,7 +189,7 @@ impl Session {
 
     /// Threads it computes many tokens on.
     pub fn threads(&self) -> usize {
-        self.threads.pool.current_num_threads()
+        self.threads.pool.as_ref().map_or(1, ThreadPool::current_num_threads)
     }
 
     /// Threads it computes one token on, or a few.
@@ -437,8 +438,8 @@ impl Session {
 
 /// The threads of a session and its forks. One kind sleeps while the other works.
 struct Threads {
-    /// For many tokens at once.
-    pool: ThreadPool,
+    /// For many tokens at once. Without one, where a process has a single thread, rayon works in the caller's.
+    pool: Option<ThreadPool>,
     /// For one or a few.
     team: Team,
 }
@@ -446,15 +447,15 @@ struct Threads {
 impl Threads {
     fn new(pool: usize, team: usize) -> Result<Threads, Box<dyn std::error::Error>> {
         let name = |i| format!("brooklet-{i}");
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(pool).thread_name(name).build()?;
-        Ok(Threads { pool, team: Team::new(team)? })
+        let build = || rayon::ThreadPoolBuilder::new().num_threads(pool).thread_name(name).build();
+        Ok(Threads { pool: (THREADS || pool > 1).then(build).transpose()?, team: Team::new(team)? })
     }
 
     /// Runs a pass over `n` tokens.
     fn run<T: Send>(&self, n: usize, pass: impl FnOnce(Workers<'_>) -> T + Send) -> T {
-        match Workers::for_tokens(n, &self.team) {
-            Workers::Pool => self.pool.install(|| pass(Workers::Pool)),
-            team => pass(team),
+        match (Workers::for_tokens(n, &self.team), &self.pool) {
+            (Workers::Pool, Some(pool)) => pool.install(|| pass(Workers::Pool)),
+            (workers, _) => pass(workers),
         }
     }
 }

@@ -1,10 +1,36 @@
 //! What differs between systems, all of it: elsewhere the standard library and `memmap2` do. tools has its own,
 //! `tools/src/system.rs`.
 //!
-//! Nothing here has to succeed: an advice that is not taken costs time later, nothing else.
+//! Advice does not have to succeed: one that is not taken costs time later, nothing else.
 
-use memmap2::{Mmap, MmapMut};
+use memmap2::Mmap;
+use std::io;
 use std::ops::Range;
+
+/// Whether a process may have several threads.
+pub(crate) const THREADS: bool = !cfg!(target_family = "wasm");
+/// Whether files can be mapped.
+pub(crate) const MAPS: bool = !cfg!(target_family = "wasm");
+
+/// Memory that begins as zeros, and whose pages the system gives as they are written.
+#[cfg(not(target_family = "wasm"))]
+pub(crate) type Zeros = memmap2::MmapMut;
+/// Memory that begins as zeros.
+#[cfg(target_family = "wasm")]
+pub(crate) type Zeros = Vec<u8>;
+
+/// `bytes` zeros.
+pub(crate) fn zeros(bytes: usize) -> io::Result<Zeros> {
+    #[cfg(not(target_family = "wasm"))]
+    return Zeros::map_anon(bytes);
+    #[cfg(target_family = "wasm")]
+    {
+        let mut memory = Vec::new();
+        memory.try_reserve_exact(bytes)?;
+        memory.resize(bytes, 0);
+        Ok(memory)
+    }
+}
 
 /// Reads a range of a mapped file ahead of its use, and returns when it is there or, where the system cannot say so, is
 /// asked for.
@@ -23,7 +49,7 @@ pub(crate) fn read_ahead(map: &Mmap, range: Range<usize>) {
 }
 
 /// Asks for large pages, or not to get any.
-pub(crate) fn want_large_pages(memory: &MmapMut, want: bool) {
+pub(crate) fn want_large_pages(memory: &Zeros, want: bool) {
     #[cfg(target_os = "linux")]
     let _ = memory.advise(match want {
         true => memmap2::Advice::HugePage,

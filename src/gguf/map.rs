@@ -14,11 +14,15 @@ pub(super) enum Bytes {
 }
 
 impl Bytes {
-    /// Maps a file. Nothing is read until it is touched; the pages stay the kernel's to drop.
+    /// Maps a file. Nothing is read until it is touched; the pages stay the kernel's to drop. WebAssembly has no maps:
+    /// there, the file is read.
     pub(super) fn map(path: &Path) -> Result<Bytes> {
         let file = File::open(path).map_err(Error::io("open", path))?;
         if file.metadata().map_err(Error::io("open", path))?.is_dir() {
             return Err(Error::io("open", path)(io::ErrorKind::IsADirectory.into()));
+        }
+        if !system::MAPS {
+            return std::fs::read(path).map(Bytes::Owned).map_err(Error::io("read", path));
         }
         // SAFETY: the map is private to this struct, read-only, and lives as long as every slice
         // borrowed from it. What no process can rule out is that another one changes the file:

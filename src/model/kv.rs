@@ -1,7 +1,7 @@
 //! Keys and values of an attention layer.
 
+use crate::system;
 use brooklet_kernels::{KEY_BLOCK, Kernels, KvLayout};
-use memmap2::MmapMut;
 use std::ops::Range;
 
 /// Positions of a piece, which is the unit of parallel work over a long context: see
@@ -17,7 +17,7 @@ pub struct KvLayer {
     /// Positions held.
     len: usize,
     /// Room for all positions there can be, of which the system gives memory as it is written.
-    memory: MmapMut,
+    memory: system::Zeros,
 }
 
 impl KvLayer {
@@ -27,13 +27,13 @@ impl KvLayer {
             .iter()
             .try_fold(context.div_ceil(PIECE), |bytes, n| bytes.checked_mul(*n))
             .ok_or(std::io::ErrorKind::OutOfMemory)?;
-        Ok(KvLayer { layout, num_kv_heads, len: 0, memory: MmapMut::map_anon(bytes)? })
+        Ok(KvLayer { layout, num_kv_heads, len: 0, memory: system::zeros(bytes)? })
     }
 
     /// Asks for large pages, or not to get any. Reading a long context touches every page of it for every token: large
     /// ones save page table walks, but hold more than is used. A system without them says so, and has lost nothing.
     pub fn want_large_pages(&self, want: bool) {
-        crate::system::want_large_pages(&self.memory, want);
+        system::want_large_pages(&self.memory, want);
     }
 
     /// How the blocks are laid out.

@@ -7,6 +7,7 @@
 use super::TokenizerError;
 use super::clock;
 use super::python::{self, JsonStyle, is_space};
+use crate::system::THREADS;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Kwargs, Rest, ValueKind, from_args};
 use minijinja::{Environment, Error, ErrorKind, State, Value};
@@ -33,6 +34,10 @@ pub(super) fn render<V: Into<Value>>(
     source: &str,
     context: impl FnOnce() -> V + Send,
 ) -> Result<String, TokenizerError> {
+    if !THREADS {
+        // On the caller's stack. WebAssembly traps where that is too short, before anything is overwritten.
+        return render_here(source, context().into());
+    }
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().stack_size(STACK);
         let rendering = thread.spawn_scoped(scope, || render_here(source, context().into()));
