@@ -44,14 +44,42 @@ fn total(sums: Sums) -> f32 {
     hsum(_mm256_add_ps(_mm256_add_ps(_mm512_castps512_ps256(sums.products), high), sums.offset))
 }
 
-#[target_feature(enable = "avx2,fma,f16c,avx512vl,avx512vnni")]
+/// Where the scales of eight blocks of Q4_0 are among their first 64 words.
+const SCALES: [i16; 32] = {
+    let mut at = [0; 32];
+    let mut i = 0;
+    while i < 8 {
+        at[i] = 9 * i as i16;
+        i += 1;
+    }
+    at
+};
+/// Where their nibbles are, blocks in the order of [`Q8x256::paired`]. Those of block 7 lie behind.
+const NIBBLES: [[i16; 32]; 2] = [nibbles([0, 4, 1, 5]), nibbles([2, 6, 3, 7])];
+
+const fn nibbles(blocks: [i16; 4]) -> [i16; 32] {
+    let mut at = [0; 32];
+    let mut i = 0;
+    while i < 32 {
+        at[i] = (9 * blocks[i / 8] + 1 + i as i16 % 8) % 64;
+        i += 1;
+    }
+    at
+}
+
+#[target_feature(enable = "avx2,fma,f16c,avx512vl,avx512bw,avx512vnni")]
 fn q4_0<const T: usize>(w: &[u8], x: Few<'_>, out: &mut [&mut [f32]]) {
     rows::<{ 8 * 18 }, T, Sums>(w, x, out, (zero(), |s| total(s)), |w, x, sums| {
-        let d = f16s::<18>(w, 0);
+        // All 144 bytes in three loads: many small ones would take longer than what is done with them. A block is nine words
+        // of 16 bits, the scale and its nibbles; the last nibbles are the third load.
+        let (low, high) = (load_512(w, 0), load_512(w, 64));
+        let words = |at: &[i16; 32]| _mm512_permutex2var_epi16(low, load_words(at), high);
+        let d = _mm256_cvtph_ps(_mm512_castsi512_si128(words(&SCALES)));
+        let first = words(&NIBBLES[0]);
+        let second = _mm512_inserti32x4::<3>(words(&NIBBLES[1]), load_128(w, 128));
         add_offsets(sums, times(d, -8.0), x);
         add_pairs(sums, d, x, |i| {
-            let pair = |i: usize| _mm256_set_m128i(load_128(w, 18 * (i + 4) + 2), load_128(w, 18 * i + 2));
-            let both = two(pair(i), pair(i + 1));
+            let both = [first, second][i / 2];
             [low_bits(both, 15), low_bits(_mm512_srli_epi32(both, 4), 15)]
         });
     });
@@ -62,13 +90,17 @@ fn q4_k<const T: usize>(w: &[u8], x: Few<'_>, out: &mut [&mut [f32]]) {
     rows::<144, T, Sums>(w, x, out, (zero(), |s| total(s)), |w, x, sums| {
         let (d, mins) = affine(w);
         add_offsets(sums, times(mins, -1.0), x);
-        add_pairs(sums, d, x, |i| {
-            // Blocks i and i + 1 are the low and the high nibbles of the same bytes.
-            let half = |at: usize| {
-                let both = _mm256_set_m128i(load_128(w, at + 64), load_128(w, at));
-                low_bits(_mm512_srlv_epi32(two(both, both), halves(0, 4)), 15)
+        // Blocks i and i + 1 are the low and the high nibbles of the same 32 bytes; the high ones stay where they are, sixteen
+        // times what they stand for.
+        let (low, high) = (load_512(w, 16), load_512(w, 80));
+        let sixteenth = 1.0 / 16.0;
+        let units = _mm256_setr_ps(1.0, sixteenth, 1.0, sixteenth, 1.0, sixteenth, 1.0, sixteenth);
+        add_pairs(sums, _mm256_mul_ps(d, units), x, |i| {
+            let half = |j: usize| {
+                let both = _mm512_permutex2var_epi64(low, lanes(i + j), high);
+                _mm512_and_si512(both, halves(0x0f0f_0f0f, 0xf0f0_f0f0_u32 as i32))
             };
-            [half(16 + 16 * i), half(32 + 16 * i)]
+            [half(0), half(1)]
         });
     });
 }
@@ -169,6 +201,14 @@ fn add_offsets<const T: usize>(sums: &mut [Sums; T], d: __m256, x: &[Q8x256; T])
     }
 }
 
+/// Lane i of the first of two vectors, that of the second, and both again.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn lanes(i: usize) -> __m512i {
+    let i = 2 * i as i64;
+    _mm512_setr_epi64(i, i + 1, i + 8, i + 9, i, i + 1, i + 8, i + 9)
+}
+
 /// Element i of a lane for the lower two lanes, i + 1 for the upper.
 #[inline]
 #[target_feature(enable = "avx512f")]
@@ -200,6 +240,22 @@ fn twice(v: __m256) -> __m512 {
 #[target_feature(enable = "avx512f")]
 fn low_bits(v: __m512i, mask: i8) -> __m512i {
     _mm512_and_si512(v, _mm512_set1_epi8(mask))
+}
+
+/// The 64 bytes at `at`.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn load_512(b: &[u8], at: usize) -> __m512i {
+    let b = &b[at..at + 64];
+    // SAFETY: an unaligned load of 64 bytes.
+    unsafe { _mm512_loadu_si512(b.as_ptr().cast()) }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn load_words(x: &[i16; 32]) -> __m512i {
+    // SAFETY: an unaligned load of 64 bytes.
+    unsafe { _mm512_loadu_si512(x.as_ptr().cast()) }
 }
 
 /// Entries `i` and `i + 1`.

@@ -15,6 +15,7 @@ use crate::isa::Kernels;
 pub(crate) fn detect() -> Option<&'static Kernels> {
     let features = is_x86_feature_detected!("avx512f")
         && is_x86_feature_detected!("avx512vl")
+        && is_x86_feature_detected!("avx512bw")
         && is_x86_feature_detected!("avx512vnni");
     (avx2::detect().is_some() && features).then_some(&KERNELS)
 }
