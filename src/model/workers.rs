@@ -9,8 +9,8 @@ pub const POOL_TOKENS: usize = 8;
 /// The fewest elements whose work outside of the matrices is worth a meeting of the team.
 const TEAM_ELEMENTS: usize = 8 << 10;
 
-/// The most weight rows of a tile: a chunk of them fills half of an L2 cache.
-const TILE_ROWS: usize = 256;
+/// The most weight rows of a tile: a chunk of them and their results for a few hundred tokens fill half of an L2 cache.
+const TILE_ROWS: usize = 128;
 /// Row counts of tiles are multiples of this, the most rows that a micro-kernel computes together.
 const ROW_GROUP: usize = 16;
 

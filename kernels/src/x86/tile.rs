@@ -258,33 +258,39 @@ impl<const T: usize, const INPUT: usize> Step<'_, T, INPUT> {
     /// Activations of token `t` that are multiplied by vector `i` of the panels: as many as fill 32 bits.
     #[inline(always)]
     pub(super) fn word(&self, t: usize, i: usize) -> i32 {
+        *self.at(t, i)
+    }
+
+    /// Word `i` of the input of token `t`.
+    #[inline(always)]
+    fn at(&self, t: usize, i: usize) -> &i32 {
         debug_assert!(t < T && i < 8 * INPUT);
         // SAFETY: as above; the input of a token is INPUT vectors of eight words.
-        unsafe { self.x.add(t * INPUT).cast::<i32>().add(i).read() }
+        unsafe { &*self.x.add(t * INPUT).cast::<i32>().add(i) }
     }
 
     /// The scale of token `t`'s activations.
     #[inline(always)]
     pub(super) fn scale(&self, t: usize) -> f32 {
-        f32::from_bits(self.after(t, 0) as u32)
+        f32::from_bits(*self.after(t, 0) as u32)
     }
 
     /// What offset `sub` of SUBS is multiplied by: the scale times the sum of its activations.
     #[inline(always)]
     pub(super) fn sum<const SUBS: usize>(&self, t: usize, sub: usize) -> f32 {
-        f32::from_bits(self.after(t, if SUBS == 1 { 1 } else { 2 + sub }) as u32)
+        f32::from_bits(*self.after(t, if SUBS == 1 { 1 } else { 2 + sub }) as u32)
     }
 
     /// The sum of token `t`'s activations in part `sub` of SUBS, negative.
     #[inline(always)]
-    pub(super) fn less<const SUBS: usize>(&self, t: usize, sub: usize) -> i32 {
+    pub(super) fn less<const SUBS: usize>(&self, t: usize, sub: usize) -> &i32 {
         self.after(t, if SUBS == 1 { 4 } else { 5 + sub })
     }
 
     /// Word `i` of those that follow the activations.
     #[inline(always)]
-    fn after(&self, t: usize, i: usize) -> i32 {
-        self.word(t, 8 * (INPUT - 1) + i)
+    fn after(&self, t: usize, i: usize) -> &i32 {
+        self.at(t, 8 * (INPUT - 1) + i)
     }
 
     /// What the integer sums of token `t` begin with: MIDDLE times the activations, taken off.
@@ -294,7 +300,7 @@ impl<const T: usize, const INPUT: usize> Step<'_, T, INPUT> {
         if MIDDLE == 0 {
             return _mm256_setzero_si256();
         }
-        _mm256_mullo_epi32(_mm256_set1_epi32(self.less::<SUBS>(t, sub)), _mm256_set1_epi32(MIDDLE))
+        _mm256_mullo_epi32(_mm256_set1_epi32(*self.less::<SUBS>(t, sub)), _mm256_set1_epi32(MIDDLE))
     }
 
     /// Adds integer sums, scaled, and the offsets, if they are stored.
