@@ -55,10 +55,11 @@ fn rows<W: Weights<BYTES>, L: Level, const BYTES: usize, const T: usize>(
         return out.iter_mut().for_each(|out| out.fill(0.0));
     }
     let unit = if W::ZERO != 0 { -f32::from(W::ZERO) } else { 1.0 };
+    // The last blocks of a row that are not 256 elements, and zeros.
+    let mut padded = [0; BYTES];
     for (r, w) in w.chunks_exact(w.len() / out[0].len()).enumerate() {
         let mut sums = [Sums { products: zero(), offset: zero() }; T];
         let (blocks, rest) = w.as_chunks::<BYTES>();
-        let mut padded = [0; BYTES];
         let steps = blocks.len() + usize::from(!rest.is_empty());
         assert!(x.steps() == steps);
         for i in 0..steps {

@@ -44,17 +44,8 @@ fn total(sums: Sums) -> f32 {
     hsum(_mm256_add_ps(_mm256_add_ps(_mm512_castps512_ps256(sums.products), high), sums.offset))
 }
 
-/// Where the scales of eight blocks of Q4_0 are among their first 64 words.
-const SCALES: [i16; 32] = {
-    let mut at = [0; 32];
-    let mut i = 0;
-    while i < 8 {
-        at[i] = 9 * i as i16;
-        i += 1;
-    }
-    at
-};
-/// Where their nibbles are, blocks in the order of [`Q8x256::paired`]. Those of block 7 lie behind.
+/// Where the nibbles of eight blocks of Q4_0 are among their first 64 words, blocks in the order of [`Q8x256::paired`]. Those of
+/// block 7 lie behind.
 const NIBBLES: [[i16; 32]; 2] = [nibbles([0, 4, 1, 5]), nibbles([2, 6, 3, 7])];
 
 const fn nibbles(blocks: [i16; 4]) -> [i16; 32] {
@@ -73,10 +64,11 @@ fn q4_0<const T: usize>(w: &[u8], x: Few<'_>, out: &mut [&mut [f32]]) {
         // All 144 bytes in three loads: many small ones would take longer than what is done with them. A block is nine words
         // of 16 bits, the scale and its nibbles; the last nibbles are the third load.
         let (low, high) = (load_512(w, 0), load_512(w, 64));
-        let words = |at: &[i16; 32]| _mm512_permutex2var_epi16(low, load_words(at), high);
-        let d = _mm256_cvtph_ps(_mm512_castsi512_si128(words(&SCALES)));
-        let first = words(&NIBBLES[0]);
-        let second = _mm512_inserti32x4::<3>(words(&NIBBLES[1]), load_128(w, 128));
+        let words = |at| _mm512_permutex2var_epi16(low, at, high);
+        let [first, second] = [0, 1].map(|i| words(load_512(bytemuck::bytes_of(&NIBBLES[i]), 0)));
+        let second = _mm512_inserti32x4::<3>(second, load_128(w, 128));
+        let scales = words(_mm512_zextsi128_si512(_mm_setr_epi16(0, 9, 18, 27, 36, 45, 54, 63)));
+        let d = _mm256_cvtph_ps(_mm512_castsi512_si128(scales));
         add_offsets(sums, times(d, -8.0), x);
         add_pairs(sums, d, x, |i| {
             let both = [first, second][i / 2];
@@ -223,9 +215,10 @@ fn halves(low: i32, high: i32) -> __m512i {
     two(_mm256_set1_epi32(low), _mm256_set1_epi32(high))
 }
 
+/// Two vectors as one.
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn two(low: __m256i, high: __m256i) -> __m512i {
+pub(super) fn two(low: __m256i, high: __m256i) -> __m512i {
     _mm512_inserti64x4::<1>(_mm512_castsi256_si512(low), high)
 }
 
@@ -249,13 +242,6 @@ fn load_512(b: &[u8], at: usize) -> __m512i {
     let b = &b[at..at + 64];
     // SAFETY: an unaligned load of 64 bytes.
     unsafe { _mm512_loadu_si512(b.as_ptr().cast()) }
-}
-
-#[inline]
-#[target_feature(enable = "avx512f")]
-fn load_words(x: &[i16; 32]) -> __m512i {
-    // SAFETY: an unaligned load of 64 bytes.
-    unsafe { _mm512_loadu_si512(x.as_ptr().cast()) }
 }
 
 /// Entries `i` and `i + 1`.

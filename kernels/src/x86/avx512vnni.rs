@@ -7,8 +7,9 @@
 use std::arch::asm;
 use std::arch::x86_64::*;
 
+use super::avx2;
+use super::avx512_few::{self, two};
 use super::tile::{self, Level, QUADS, TOKENS, Tile, multiply, panel_step};
-use super::{avx2, avx512_few};
 use crate::gemm::{Multiply, Out, ROW_INPUT, Vector};
 use crate::isa::Kernels;
 
@@ -69,6 +70,11 @@ unsafe fn tile_bytes<const T: usize, const SUBS: usize, const MIDDLE: i32>(tile:
         }
     }
     for step in tile.steps::<T, ROW_INPUT>(panel_step(SUBS, MIDDLE)) {
+        // Eight rows and eight more.
+        let weights = |i| {
+            let [low, high] = step.weights(i);
+            two(low, high)
+        };
         for sub in 0..SUBS {
             let mut sums = [_mm512_setzero_si512(); T];
             if MIDDLE != 0 {
@@ -77,12 +83,12 @@ unsafe fn tile_bytes<const T: usize, const SUBS: usize, const MIDDLE: i32>(tile:
                 }
             }
             for g in sub * QUADS / SUBS..(sub + 1) * QUADS / SUBS {
-                let w = both(step.weights(g));
+                let w = weights(g);
                 for (t, sum) in sums.iter_mut().enumerate() {
                     *sum = _mm512_dpbusd_epi32(*sum, w, _mm512_set1_epi32(step.word(t, g)));
                 }
             }
-            let floats = |i| _mm512_castsi512_ps(both(step.weights(i)));
+            let floats = |i| _mm512_castsi512_ps(weights(i));
             let d = floats(QUADS + sub);
             for (t, acc) in acc.iter_mut().enumerate() {
                 let scale = _mm512_mul_ps(d, _mm512_set1_ps(step.scale(t)));
@@ -119,11 +125,4 @@ fn start<const MIDDLE: i32>(less: &i32) -> __m512i {
         );
     }
     start
-}
-
-/// Eight rows and eight more.
-#[inline]
-#[target_feature(enable = "avx512f")]
-fn both([low, high]: [__m256i; 2]) -> __m512i {
-    _mm512_inserti64x4::<1>(_mm512_castsi256_si512(low), high)
 }
