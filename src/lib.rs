@@ -27,6 +27,6 @@ pub use model::Model;
 pub use sampler::{Sampler, SamplerConfig};
 pub use sampling::{Sampling, Setting, random_seed};
 pub use session::{Batch, MAX_THREADS, Session, SessionError, SessionOptions, Take};
-pub use system::memory_available;
+pub use system::{LARGE_PAGE, memory_available};
 pub use temporary::write_whole;
 pub use tokenizer::{ChatTemplate, TokenDecoder, Tokenizer};

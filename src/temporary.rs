@@ -1,12 +1,37 @@
 //! Files that appear under their name only when they are complete.
 
+use crate::system::LARGE_PAGE;
 use crate::{Error, Result};
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-const BUFFER_LEN: usize = 256 << 10;
+/// Writes in pieces of [`LARGE_PAGE`].
+#[derive(Debug)]
+pub(crate) struct Pieces {
+    file: File,
+    /// Less than a piece.
+    rest: Vec<u8>,
+}
+
+impl Write for Pieces {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let n = bytes.len().min(LARGE_PAGE - self.rest.len());
+        self.rest.extend_from_slice(&bytes[..n]);
+        if self.rest.len() == LARGE_PAGE {
+            self.flush()?;
+        }
+        Ok(n)
+    }
+
+    /// For the end: pieces after it do not lie at multiples of their size.
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.write_all(&self.rest)?;
+        self.rest.clear();
+        Ok(())
+    }
+}
 
 /// Writes a file that appears under its name, or replaces the one there, only when it is complete.
 ///
@@ -21,7 +46,7 @@ pub fn write_whole(path: &Path, content: &[u8]) -> Result<()> {
 /// A file that is removed when dropped, unless it was persisted.
 #[derive(Debug)]
 pub(crate) struct Temporary {
-    pub(crate) file: BufWriter<File>,
+    pub(crate) file: Pieces,
     path: PathBuf,
     pub(crate) destination: PathBuf,
 }
@@ -57,7 +82,7 @@ impl Temporary {
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists && attempt < 100 => attempt += 1,
                 Err(e) => return Err(Error::io("create", &path)(e)),
                 Ok(file) => {
-                    let file = BufWriter::with_capacity(BUFFER_LEN, file);
+                    let file = Pieces { file, rest: Vec::with_capacity(LARGE_PAGE) };
                     return Ok(Temporary { file, path, destination: destination.to_path_buf() });
                 }
             }
@@ -67,7 +92,7 @@ impl Temporary {
     /// Gives the file its name, complete and on disk.
     pub(crate) fn persist(mut self) -> Result<()> {
         self.file.flush().map_err(Error::io("write", &self.destination))?;
-        self.file.get_ref().sync_all().map_err(Error::io("write", &self.destination))?;
+        self.file.file.sync_all().map_err(Error::io("write", &self.destination))?;
         fs::rename(&self.path, &self.destination).map_err(Error::io("rename onto", &self.destination))?;
         self.path.clear();
         Ok(())

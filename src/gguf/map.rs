@@ -34,6 +34,7 @@ impl Bytes {
         //   and lazily decoded strings and arrays are checked again whenever they are read. Weights
         //   are plain numbers, valid in every bit pattern.
         let map = unsafe { Mmap::map(&file) }.map_err(Error::io("map", path))?;
+        system::map_large_pages(&map);
         Ok(Bytes::Mapped(map))
     }
 

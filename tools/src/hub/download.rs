@@ -7,12 +7,12 @@ use super::name::HubName;
 use crate::hint::HintExt;
 use crate::ui;
 use anyhow::{Context, Result, anyhow};
+use brooklet::LARGE_PAGE;
 use sha2::Digest as _;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::PathBuf;
 
-const BUFFER_LEN: usize = 256 << 10;
 /// Bytes that count as progress: a server that sends less each time is given up after some tries.
 const PROGRESS: u64 = 1 << 20;
 
@@ -164,28 +164,19 @@ impl Partial {
                 }
             }
         }
-        let mut body = answer.body;
-        let mut buffer = vec![0; BUFFER_LEN];
+        let (mut body, mut piece) = (answer.body, vec![0; LARGE_PAGE]);
         while self.len < self.size {
-            let room = buffer.len().min(usize::try_from(self.size - self.len).unwrap_or(usize::MAX));
-            let n = match body.read(&mut buffer[..room]) {
-                Ok(0) => {
-                    return Err(Failure::Passing(
-                        format!("it ends after {} of {} bytes", self.len, self.size),
-                        None,
-                    ));
-                }
-                Ok(n) => n,
-                Err(e) if e.kind() == ErrorKind::Interrupted => continue,
-                Err(e) => {
-                    let why = format!("it ends after {} of {} bytes: {e}", self.len, self.size);
-                    return Err(Failure::Passing(why, None));
-                }
-            };
-            self.file.write_all(&buffer[..n]).map_err(|e| Failure::Final(self.write_error(e)))?;
-            self.hasher.update(&buffer[..n]);
+            let left = usize::try_from(self.size - self.len).unwrap_or(usize::MAX);
+            let room = left.min(LARGE_PAGE - (self.len % LARGE_PAGE as u64) as usize);
+            let (n, end) =
+                read_full(&mut body, &mut piece[..room], |n| bar.set_position(self.len + n as u64));
+            self.file.write_all(&piece[..n]).map_err(|e| Failure::Final(self.write_error(e)))?;
+            self.hasher.update(&piece[..n]);
             self.len += n as u64;
-            bar.set_position(self.len);
+            if let Some(end) = end {
+                let why = format!("it ends after {} of {} bytes{end}", self.len, self.size);
+                return Err(Failure::Passing(why, None));
+            }
         }
         Ok(())
     }
@@ -205,6 +196,22 @@ impl Partial {
         }
         .unwrap_err()
     }
+}
+
+/// Fills `out` as far as the body goes, saying how far it is. How much that was and, where it is less than asked for, what
+/// the error adds.
+fn read_full(body: &mut impl Read, out: &mut [u8], progress: impl Fn(usize)) -> (usize, Option<String>) {
+    let mut n = 0;
+    while n < out.len() {
+        match body.read(&mut out[n..]) {
+            Ok(0) => return (n, Some(String::new())),
+            Ok(more) => n += more,
+            Err(e) if e.kind() == ErrorKind::Interrupted => continue,
+            Err(e) => return (n, Some(format!(": {e}"))),
+        }
+        progress(n);
+    }
+    (n, None)
 }
 
 fn cannot_write(partial: &Partial) -> String {
