@@ -6,6 +6,7 @@
 //! taken out of their blocks once for all tokens; every token's sums are taken in the same order as that of one alone.
 
 use std::arch::x86_64::*;
+use std::sync::LazyLock;
 
 use super::avx2::{load_f32, store_f32};
 use super::avx2_dot::{bit, hsum, load, load_128, shifted, two_bits};
@@ -13,9 +14,6 @@ use crate::format::TensorType;
 use crate::format::iq4_nl::LEVELS;
 use crate::isa::{Gemv, Gemvs};
 use crate::q8::{Few, Q8x256};
-
-/// How far ahead of the weights in use the next are fetched, in bytes.
-const AHEAD: usize = 4096;
 
 /// The sums of a row and a token: two that take turns, to shorten the chain of additions.
 type Sums = [__m256; 2];
@@ -76,6 +74,7 @@ in_each_set! {
         if w.is_empty() {
             return out.iter_mut().for_each(|out| out.fill(0.0));
         }
+        let intel = *INTEL;
         // The last blocks of a row that are not 256 elements, and zeros.
         let mut padded = [0; BYTES];
         for (r, w) in w.chunks_exact(w.len() / out[0].len()).enumerate() {
@@ -88,7 +87,7 @@ in_each_set! {
                     padded[..rest.len()].copy_from_slice(rest);
                     &padded
                 });
-                look_ahead(w);
+                look_ahead(w, intel);
                 // Called in one place alone, so that it is inlined.
                 add(w, x.step(i), &mut sums);
             }
@@ -299,24 +298,32 @@ in_each_set! {
     }
 }
 
-/// Has the weights behind a step's brought nearer, as its bytes say best.
+/// Has the weights behind a step's brought nearer, as the processor and the step's bytes say best: docs/performance.md.
 ///
-/// Steps of whole 16 bytes: one byte is read and dropped. A plain load at the head of every step shows the processor what
-/// comes next, and it reads ahead as far as the memory is away; by vectors at odd places alone it is not to be relied on (Zen
-/// 4: 11 to 22 GB/s, by where the compiler puts them, and 20 to 22 with this load). Prefetches take up the few places that
-/// an L1 cache has for lines on their way (18 GB/s); but with other steps they are what helps (16 GB/s, and 13 without).
+/// AMD: with steps of whole 16 bytes one byte is read and dropped. A plain load at the head of every step shows the processor
+/// what comes next, and it reads ahead as far as the memory is away; vectors at odd places alone it may not recognise.
+/// Prefetches take up the few places that an L1 cache has for lines on their way, but with other steps they are what helps.
+/// Intel reads ahead too little by itself: prefetches into the L2 cache from far and into the L1 cache from near.
 #[inline(always)]
-fn look_ahead<const BYTES: usize>(w: &[u8; BYTES]) {
-    if BYTES.is_multiple_of(16) {
+fn look_ahead<const BYTES: usize>(w: &[u8; BYTES], intel: bool) {
+    let ahead = |bytes, line| w.as_ptr().wrapping_add(bytes + line).cast();
+    if !intel && BYTES.is_multiple_of(16) {
         // SAFETY: the byte is borrowed; volatile, for it to be read at all.
         unsafe { w.as_ptr().read_volatile() };
         return;
     }
     for line in (0..BYTES).step_by(64) {
-        // SAFETY: part of every x86-64; any address will do.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(w.as_ptr().wrapping_add(AHEAD + line).cast()) };
+        // SAFETY: here and below, part of every x86-64; any address will do.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(ahead(if intel { 2048 } else { 4096 }, line)) };
+        if intel {
+            // SAFETY: as above.
+            unsafe { _mm_prefetch::<_MM_HINT_T1>(ahead(8192, line)) };
+        }
     }
 }
+
+/// Whether the processor is Intel's.
+static INTEL: LazyLock<bool> = LazyLock::new(|| __cpuid(0).ebx.to_le_bytes() == *b"Genu");
 
 #[inline]
 #[target_feature(enable = "avx2")]
