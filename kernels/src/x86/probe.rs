@@ -6,33 +6,39 @@ use std::arch::x86_64::*;
 
 use crate::probe::{Peak, Peaks, Read};
 
-/// Reads without prefetch and with it, so many bytes ahead; where the processor has the features.
-pub(crate) fn reads() -> Option<[Read; 4]> {
+/// Reads without prefetch and with it, so many bytes ahead, into the L1 cache and into the L2 cache; where the processor has
+/// the features.
+pub(crate) fn reads() -> Option<[Read; 5]> {
     if !is_x86_feature_detected!("avx2") {
         return None;
     }
     Some([
         // SAFETY: here and below, the feature is there.
-        |data| unsafe { read::<0>(data) },
+        |data| unsafe { read::<0, 0>(data) },
         // SAFETY: as above.
-        |data| unsafe { read::<512>(data) },
+        |data| unsafe { read::<512, 0>(data) },
         // SAFETY: as above.
-        |data| unsafe { read::<1024>(data) },
+        |data| unsafe { read::<1024, 0>(data) },
         // SAFETY: as above.
-        |data| unsafe { read::<4096>(data) },
+        |data| unsafe { read::<4096, 0>(data) },
+        // SAFETY: as above.
+        |data| unsafe { read::<2048, 8192>(data) },
     ])
 }
 
 /// Exclusive-or of all 64-bit words.
 #[target_feature(enable = "avx2")]
-fn read<const AHEAD: usize>(data: &[u8]) -> u64 {
+fn read<const L1: usize, const L2: usize>(data: &[u8]) -> u64 {
     let mut sums = [_mm256_setzero_si256(); 8];
     for step in data.as_chunks::<256>().0 {
         let step = step.as_chunks::<32>().0;
         for (i, (sum, bytes)) in sums.iter_mut().zip(step).enumerate() {
-            if AHEAD > 0 && i % 2 == 0 {
-                // Any address will do, also one beyond the end.
-                _mm_prefetch::<_MM_HINT_T0>(bytes.as_ptr().wrapping_add(AHEAD).cast());
+            // Any address will do, also one beyond the end.
+            if L1 > 0 && i % 2 == 0 {
+                _mm_prefetch::<_MM_HINT_T0>(bytes.as_ptr().wrapping_add(L1).cast());
+            }
+            if L2 > 0 && i % 2 == 0 {
+                _mm_prefetch::<_MM_HINT_T1>(bytes.as_ptr().wrapping_add(L2).cast());
             }
             // SAFETY: an unaligned load of 32 bytes.
             let words = unsafe { _mm256_loadu_si256(bytes.as_ptr().cast()) };
@@ -53,14 +59,14 @@ pub(crate) fn peaks() -> Option<Peaks> {
     let mut integer: Peak = (|rounds| unsafe { integer_rounds(rounds) }, 6 * 32);
     if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vnni") {
         // SAFETY: as above.
-        integer = (|rounds| unsafe { dpbusd_rounds(rounds) }, 8 * 64);
+        integer = (|rounds| unsafe { dpbusd_rounds(rounds) }, 12 * 64);
     }
     // SAFETY: as above.
     let float = |rounds| unsafe { float_rounds(rounds) };
     Some(Peaks { integer, float: (float, 10 * 8) })
 }
 
-/// Eight `dpbusd` of 512 bits a round, 64 products each.
+/// Twelve `dpbusd` of 512 bits a round, 64 products each: more than latency times units.
 #[target_feature(enable = "avx512f,avx512vnni")]
 fn dpbusd_rounds(rounds: u64) {
     // SAFETY: registers alone, all of them named.
@@ -78,11 +84,16 @@ fn dpbusd_rounds(rounds: u64) {
             "vpdpbusd zmm5, zmm14, zmm15",
             "vpdpbusd zmm6, zmm14, zmm15",
             "vpdpbusd zmm7, zmm14, zmm15",
+            "vpdpbusd zmm8, zmm14, zmm15",
+            "vpdpbusd zmm9, zmm14, zmm15",
+            "vpdpbusd zmm10, zmm14, zmm15",
+            "vpdpbusd zmm11, zmm14, zmm15",
             "dec {rounds}",
             "jnz 2b",
             rounds = inout(reg) rounds.max(1) => _,
             out("zmm0") _, out("zmm1") _, out("zmm2") _, out("zmm3") _,
             out("zmm4") _, out("zmm5") _, out("zmm6") _, out("zmm7") _,
+            out("zmm8") _, out("zmm9") _, out("zmm10") _, out("zmm11") _,
             out("zmm14") _, out("zmm15") _,
             options(nomem, nostack),
         );
