@@ -8,7 +8,8 @@ use super::state::{LayerState, State};
 use super::weights::{Attention, Matrix, Mixer, Mlp, ShortConv};
 use super::workers::{POOL_TOKENS, Workers};
 use super::{Config, Model};
-use brooklet_kernels::{Activations, Panel, Q8Buffer, Spread, format, tiles};
+use brooklet_kernels::{Activations, Panel, Q8Buffer, Q8Part, Spread, format, tiles};
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 
 /// What some of a model's matrices read in a pass.
@@ -131,15 +132,13 @@ impl Model {
         scratch.rope.prepare(segments.iter().flat_map(|s| s.first..s.first + s.ids.len()));
         self.embed(segments.iter().flat_map(|s| s.ids), &mut scratch.x[..n * hidden]);
         for (l, layer) in self.weights.layers.iter().enumerate() {
-            self.norm(&scratch.x[..n * hidden], &layer.operator_norm, &mut scratch.h, workers);
             match &layer.mixer {
                 Mixer::ShortConv(w) => self.short_conv(w, l, segments, n, scratch, workers),
                 Mixer::Attention(w) => self.attention(w, l, segments, n, scratch, workers),
             }
-            add(&mut scratch.x, &scratch.delta[..n * hidden]);
-            self.norm(&scratch.x[..n * hidden], &layer.ffn_norm, &mut scratch.h, workers);
-            self.mlp(&layer.mlp, n, scratch, workers);
-            add(&mut scratch.x, &scratch.delta[..n * hidden]);
+            add(&mut scratch.x[..n * hidden], &scratch.delta, hidden, workers);
+            self.mlp(&layer.mlp, &layer.ffn_norm, n, scratch, workers);
+            add(&mut scratch.x[..n * hidden], &scratch.delta, hidden, workers);
         }
     }
 
@@ -158,8 +157,13 @@ impl Model {
             (self.kernels.rms_norm)(x, &self.weights.norm, self.config.norm_eps, h);
             n += 1;
         }
-        let mut x =
-            self.prepare(&scratch.h[..n * hidden], &mut scratch.operand, &[&self.weights.head], workers);
+        let mut x = self.prepare(
+            &mut scratch.h[..n * hidden],
+            &mut scratch.operand,
+            &[&self.weights.head],
+            workers,
+            None,
+        );
         self.matmul(&self.weights.head, &mut x, out, workers);
     }
 
@@ -172,14 +176,14 @@ impl Model {
         }
     }
 
-    /// RMS norm of every row of `x`.
-    fn norm(&self, x: &[f32], weight: &[f32], out: &mut [f32], workers: Workers<'_>) {
+    /// Writes the RMS norm of rows of `x`, a range of their elements a call.
+    fn norm<'a>(&'a self, x: &'a [f32], weight: &'a [f32]) -> impl Fn(Range<usize>, &mut [f32]) + Sync + 'a {
         let width = weight.len();
-        workers.rows(&mut out[..x.len()], width, |range, out| {
+        move |range, out| {
             for (x, out) in x[range].chunks_exact(width).zip(out.chunks_exact_mut(width)) {
                 (self.kernels.rms_norm)(x, weight, self.config.norm_eps, out);
             }
-        });
+        }
     }
 
     /// `delta = W_out (C ⊙ conv(B ⊙ X))` with `[B, C, X] = W_in h`.
@@ -194,7 +198,9 @@ impl Model {
     ) {
         let hidden = self.config.hidden_size;
         let bcx = &mut s.wide[..n * 3 * hidden];
-        let mut x = self.prepare(&s.h[..n * hidden], &mut s.operand, &[&w.in_proj], workers);
+        let norm = self.norm(&s.x, &self.weights.layers[layer].operator_norm);
+        let h = &mut s.h[..n * hidden];
+        let mut x = self.prepare(h, &mut s.operand, &[&w.in_proj], workers, Some(&norm));
         self.matmul(&w.in_proj, &mut x, bcx, workers);
         let conv = &mut s.h[..n * hidden];
         let (mut bcx, mut out) = (bcx, &mut *conv);
@@ -211,7 +217,7 @@ impl Model {
                 hidden,
             );
         }
-        let mut x = self.prepare(conv, &mut s.operand, &[&w.out_proj], workers);
+        let mut x = self.prepare(conv, &mut s.operand, &[&w.out_proj], workers, None);
         self.matmul(&w.out_proj, &mut x, &mut s.delta[..n * hidden], workers);
     }
 
@@ -228,8 +234,9 @@ impl Model {
         let Config { hidden_size: hidden, num_heads, head_dim, .. } = self.config;
         let q_dim = num_heads * head_dim;
         let kv_dim = w.num_kv_heads * head_dim;
-        let mut x =
-            self.prepare(&s.h[..n * hidden], &mut s.operand, &[&w.q_proj, &w.k_proj, &w.v_proj], workers);
+        let norm = self.norm(&s.x, &self.weights.layers[layer].operator_norm);
+        let (h, readers) = (&mut s.h[..n * hidden], [&w.q_proj, &w.k_proj, &w.v_proj]);
+        let mut x = self.prepare(h, &mut s.operand, &readers, workers, Some(&norm));
         let fresh = segments.iter().any(|s| !s.replay);
         let (q, k, v) = match workers {
             Workers::Team(team) if n == 1 => {
@@ -269,7 +276,7 @@ impl Model {
             let (q, out) = (shared_first(&mut q, n * q_dim), first(&mut part, n * q_dim));
             attend.attend(segment.first, q, out, &mut s.partials, workers);
         }
-        let mut x = self.prepare(out, &mut s.operand, &[&w.out_proj], workers);
+        let mut x = self.prepare(out, &mut s.operand, &[&w.out_proj], workers, None);
         self.matmul(&w.out_proj, &mut x, &mut s.delta[..n * hidden], workers);
     }
 
@@ -295,45 +302,62 @@ impl Model {
     }
 
     /// `delta = W_down (silu(W_gate h) ⊙ W_up h)`.
-    fn mlp(&self, w: &Mlp, n: usize, s: &mut Scratch, workers: Workers<'_>) {
+    fn mlp(&self, w: &Mlp, norm: &[f32], n: usize, s: &mut Scratch, workers: Workers<'_>) {
         let Config { hidden_size: hidden, intermediate_size: ffn, .. } = self.config;
         let (gate, up) = (&mut s.wide[..n * ffn], &mut s.wide2[..n * ffn]);
-        let mut x = self.prepare(&s.h[..n * hidden], &mut s.operand, &[&w.gate, &w.up], workers);
-        match workers {
-            Workers::Team(team) if n == 1 => self.gate_up(w, &x, gate, team),
+        let norm = self.norm(&s.x, norm);
+        let h = &mut s.h[..n * hidden];
+        let mut x = self.prepare(h, &mut s.operand, &[&w.gate, &w.up], workers, Some(&norm));
+        let mut x = match workers {
+            Workers::Team(team) if n == 1 => {
+                self.gate_up(w, &x, gate, team);
+                self.prepare(gate, &mut s.operand, &[&w.down], workers, None)
+            }
             _ => {
                 self.matmul(&w.gate, &mut x, gate, workers);
                 self.matmul(&w.up, &mut x, up, workers);
-                workers.rows(gate, ffn, |range, gate| (self.kernels.silu_mul)(gate, &up[range]));
+                let silu = |range, gate: &mut [f32]| (self.kernels.silu_mul)(gate, &up[range]);
+                self.prepare(gate, &mut s.operand, &[&w.down], workers, Some(&silu))
             }
-        }
-        let mut x = self.prepare(gate, &mut s.operand, &[&w.down], workers);
+        };
         self.matmul(&w.down, &mut x, &mut s.delta[..n * hidden], workers);
     }
 
-    /// Quantizes the rows of `x` once for all the matrices that read them, if any wants that.
+    /// Has `make` write the rows of `x`, a range of their elements a call, and quantizes them once for all the matrices
+    /// that read them, if any wants that: of many tokens each part while it is in a cache.
     fn prepare<'a>(
         &self,
-        x: &'a [f32],
+        x: &'a mut [f32],
         operand: &'a mut Operand,
         readers: &[&Matrix],
         workers: Workers<'_>,
+        make: Option<MakeRows<'_>>,
     ) -> Input<'a> {
         operand.spread.clear();
+        let k = readers[0].cols;
+        let quantized = readers.iter().any(|w| w.ty.is_quantized());
+        if let (Workers::Pool, true) = (workers, quantized) {
+            let (rows, part_len) = (x.len() / k, POOL_TOKENS * k);
+            let parts = operand.q8.parts(rows, k, POOL_TOKENS).into_iter();
+            let mut parts: Vec<_> = parts.zip(x.chunks_mut(part_len)).enumerate().collect();
+            let part = |(): &mut (), (i, (part, x)): &mut (usize, (Q8Part<'_>, &mut [f32]))| {
+                if let Some(make) = make {
+                    make(*i * part_len..*i * part_len + x.len(), x);
+                }
+                part.quantize(self.kernels, x);
+            };
+            workers.each(&mut parts, || (), part);
+        } else {
+            if let Some(make) = make {
+                workers.rows(x, k, make);
+            }
+            if quantized {
+                operand.q8.quantize(self.kernels, x, k);
+            }
+        }
         if let Some(observer) = &operand.observer {
             let names: Vec<&str> = readers.iter().map(|w| w.name(&self.files)).collect();
-            observer(&Inputs { readers: &names, width: readers[0].cols, rows: x });
-        }
-        if readers.iter().any(|w| w.ty.is_quantized()) {
-            let k = readers[0].cols;
-            match workers {
-                Workers::Team(_) => operand.q8.quantize(self.kernels, x, k),
-                Workers::Pool => {
-                    let parts = operand.q8.parts(x.len() / k, k, POOL_TOKENS).into_iter();
-                    let mut parts: Vec<_> = parts.zip(x.chunks(POOL_TOKENS * k)).collect();
-                    workers.each(&mut parts, || (), |(), (part, x)| part.quantize(self.kernels, x));
-                }
-            }
+            observer(&Inputs { readers: &names, width: k, rows: x });
         }
         Input { x, operand }
     }
@@ -396,6 +420,9 @@ fn panel(panels: &[Mutex<Panel>]) -> MutexGuard<'_, Panel> {
     unreachable!("there is a panel a thread")
 }
 
+/// Writes whole rows, given where their elements are among those of all.
+type MakeRows<'a> = &'a (dyn Fn(Range<usize>, &mut [f32]) + Sync);
+
 /// What matrices read: activations as floats and, made of them as the weights' types want, in other forms.
 pub(super) struct Input<'a> {
     x: &'a [f32],
@@ -423,8 +450,11 @@ struct Operand {
     observer: Option<Observer>,
 }
 
-fn add(x: &mut [f32], delta: &[f32]) {
-    for (x, d) in x.iter_mut().zip(delta) {
-        *x += d;
-    }
+/// Adds rows of `width`.
+fn add(x: &mut [f32], delta: &[f32], width: usize, workers: Workers<'_>) {
+    workers.rows(x, width, |range, x| {
+        for (x, d) in x.iter_mut().zip(&delta[range]) {
+            *x += d;
+        }
+    });
 }
