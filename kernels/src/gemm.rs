@@ -15,9 +15,9 @@ use crate::q8::Q8Row;
 
 /// Elements of K in a step of the inner loop.
 pub(crate) const STEP: usize = 32;
-/// Most rows of a group and tokens of a tile that a micro-kernel takes.
+/// Most rows of a panel and tokens of a tile that a micro-kernel takes.
 const MAX_ROWS: usize = 16;
-const MAX_TOKENS: usize = 12;
+const MAX_TOKENS: usize = 32;
 
 /// What a SIMD register holds.
 #[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
@@ -27,6 +27,29 @@ pub(crate) struct Vector(pub [u8; 32]);
 impl Vector {
     pub(crate) fn floats_of(vectors: &mut [Vector]) -> &mut [f32] {
         bytemuck::cast_slice_mut(vectors)
+    }
+}
+
+/// Vectors that begin with a cache line.
+#[derive(Debug, Default)]
+struct Vectors(Vec<Line>);
+
+#[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C, align(64))]
+struct Line([Vector; 2]);
+
+impl Vectors {
+    /// The first so many, as they were left.
+    fn first(&mut self, n: usize) -> &mut [Vector] {
+        let lines = n.div_ceil(2);
+        if self.0.len() < lines {
+            self.0.resize(lines, bytemuck::Zeroable::zeroed());
+        }
+        &mut bytemuck::cast_slice_mut(&mut self.0)[..n]
+    }
+
+    fn all(&self) -> &[Vector] {
+        bytemuck::cast_slice(&self.0)
     }
 }
 
@@ -47,11 +70,12 @@ pub(crate) enum Kind {
 /// Lays a chunk of a panel's rows, slices of equal length, open.
 pub(crate) type Pack = unsafe fn(rows: &[&[u8]], panel: &mut [Vector]);
 
-/// Takes the products of the panels of so many groups, one after the other, and `n` tokens.
+/// Takes the products of so many panels, one after the other, and `n` tokens.
 ///
 /// # Safety
-/// `out` must lend the results of the rows of so many groups and `n` tokens.
-pub(crate) type Multiply = unsafe fn(panel: &[Vector], groups: usize, input: &[Vector], n: usize, out: Out);
+/// `out` must lend the results of the rows of so many panels and `n` tokens.
+pub(crate) type Multiply =
+    unsafe fn(panels: &[Vector], n_panels: usize, input: &[Vector], n: usize, out: Out);
 
 /// A micro-kernel with the layouts that it reads. Its functions may need instructions of the set that it belongs to,
 /// which [`all`](crate::all) hands out only where the processor has them.
@@ -63,8 +87,6 @@ pub struct Gemm {
     pub(crate) chunk: usize,
     /// Rows of a panel.
     pub(crate) rows: usize,
-    /// Panels of a group, whose rows are multiplied together: the results of a token are `panels · rows` floats.
-    pub(crate) panels: usize,
     /// The most tokens of a tile.
     pub(crate) tokens: usize,
     /// Vectors that [`STEP`] elements take, of a panel and of a token.
@@ -107,7 +129,7 @@ impl Chunk {
 /// matrix of a type with the same layout.
 #[derive(Debug, Default)]
 pub struct Spread {
-    data: Vec<Vector>,
+    data: Vectors,
     /// Of the data, if there are any.
     layout: Option<Layout>,
 }
@@ -150,11 +172,7 @@ impl Spread {
         }
         self.layout = layout;
         let step = gemm.input_step;
-        let len = k.div_ceil(STEP) * step * n_tokens;
-        if self.data.len() < len {
-            self.data.resize(len, Vector([0; 32]));
-        }
-        let mut rest = &mut self.data[..len];
+        let mut rest = self.data.first(k.div_ceil(STEP) * step * n_tokens);
         let mut parts = Vec::with_capacity(k.div_ceil(gemm.chunk) * n_tokens.div_ceil(gemm.tokens));
         for chunk in gemm.chunks(k) {
             for (first, n) in gemm.tiles(n_tokens) {
@@ -176,7 +194,7 @@ impl SpreadPart<'_> {
 
 /// Working memory of one thread, a few hundred kilobytes, grown at first use.
 #[derive(Debug, Default)]
-pub struct Panel(Vec<Vector>);
+pub struct Panel(Vectors);
 
 impl Gemm {
     fn chunks(&self, k: usize) -> impl Iterator<Item = Chunk> + use<> {
@@ -214,21 +232,16 @@ impl Gemm {
             "activations spread for another matrix"
         );
         let row_bytes = w.len() / n_rows;
-        let group_rows = self.panels * self.rows;
-        assert!(group_rows <= MAX_ROWS && self.tokens <= MAX_TOKENS);
-        let groups = n_rows.div_ceil(group_rows);
-        // Rows in whole groups, and those of the last group if it is not.
-        let whole = n_rows / group_rows;
-        let rest = whole * group_rows..n_rows;
-        let mut input = &x.data[..];
+        assert!(self.rows <= MAX_ROWS && self.tokens <= MAX_TOKENS);
+        let n_panels = n_rows.div_ceil(self.rows);
+        // Rows in whole panels, and those of the last panel if it is not.
+        let whole = n_rows / self.rows;
+        let rest = whole * self.rows..n_rows;
+        let mut input = x.data.all();
         for chunk in self.chunks(k) {
             let steps = chunk.steps();
             let panel_len = steps * self.panel_step;
-            let group_len = self.panels * panel_len;
-            if panel.0.len() < groups * group_len {
-                panel.0.resize(groups * group_len, Vector([0; 32]));
-            }
-            let panels = &mut panel.0[..groups * group_len];
+            let panels = panel.0.first(n_panels * panel_len);
             let bytes = [chunk.start, chunk.start + chunk.len].map(|k| k / ty.block_len() * ty.block_bytes());
             for (p, panel) in panels.chunks_exact_mut(panel_len).enumerate() {
                 // Rows beyond the last repeat it; their results are dropped.
@@ -244,7 +257,7 @@ impl Gemm {
             // What comes next, these rows' next chunk or the first one of those behind them.
             let next = if chunk.start + chunk.len < k { bytes[1] } else { w.len() };
             let mut to_fetch = 0..n_rows;
-            let (whole_panels, rest_panels) = panels.split_at(whole * group_len);
+            let (whole_panels, rest_panels) = panels.split_at(whole * panel_len);
             let add = chunk.start > 0;
             for (first, n) in self.tiles(n_tokens) {
                 let x;
@@ -259,13 +272,13 @@ impl Gemm {
                 }
                 if !rest.is_empty() {
                     let mut results = [0.0; MAX_ROWS * MAX_TOKENS];
-                    for (t, results) in results.chunks_exact_mut(group_rows).take(n).enumerate() {
+                    for (t, results) in results.chunks_exact_mut(self.rows).take(n).enumerate() {
                         results[..rest.len()].copy_from_slice(&tile.token_mut(first + t)[rest.clone()]);
                     }
-                    let out = Out { first: results.as_mut_ptr(), stride: group_rows, add };
+                    let out = Out { first: results.as_mut_ptr(), stride: self.rows, add };
                     // SAFETY: `results` has room for the most tokens of the most rows.
                     unsafe { (self.multiply)(rest_panels, 1, x, n, out) };
-                    for (t, results) in results.chunks_exact(group_rows).take(n).enumerate() {
+                    for (t, results) in results.chunks_exact(self.rows).take(n).enumerate() {
                         tile.token_mut(first + t)[rest.clone()].copy_from_slice(&results[..rest.len()]);
                     }
                 }

@@ -60,8 +60,9 @@ pub fn all() -> Vec<&'static Kernels> {
     let mut sets = Vec::new();
     #[cfg(target_arch = "x86_64")]
     {
-        use crate::x86::{avx2, avx512vnni, avxvnni};
-        sets.extend([avx512vnni::detect(), avxvnni::detect(), avx2::detect()].into_iter().flatten());
+        use crate::x86::{amx, avx2, avx512vnni, avxvnni};
+        let found = [amx::detect(), avx512vnni::detect(), avxvnni::detect(), avx2::detect()];
+        sets.extend(found.into_iter().flatten());
     }
     #[cfg(target_arch = "aarch64")]
     sets.extend(crate::arm::detect());

@@ -72,7 +72,6 @@ fn of<W: Weights<BYTES>, L: Tiles, const BYTES: usize>() -> Gemm {
         kind: L::KIND,
         chunk: 512,
         rows: ROWS,
-        panels: 1,
         tokens: TOKENS,
         panel_step: panel_step(STEP / W::GROUP, W::MINS),
         input_step: ROW_INPUT,
@@ -141,8 +140,8 @@ unsafe fn spread<L: Tiles>(x: Activations<'_>, first: usize, n: usize, k: Chunk,
 }
 
 unsafe fn multiply<L: Tiles, const SUBS: usize, const MINS: bool, const SMALL: bool>(
-    panel: &[Vector],
-    groups: usize,
+    panels: &[Vector],
+    n_panels: usize,
     input: &[Vector],
     n: usize,
     out: Out,
@@ -154,8 +153,8 @@ unsafe fn multiply<L: Tiles, const SUBS: usize, const MINS: bool, const SMALL: b
         4 => L::tile::<4, SUBS, MINS, SMALL>,
         _ => unreachable!("a tile of {n} tokens"),
     };
-    for (g, panel) in panel.chunks_exact(panel.len() / groups).enumerate() {
-        // SAFETY: `out` lends as many rows as the groups have, and n tokens.
-        unsafe { tile(panel, input, Out { first: out.first.add(ROWS * g), ..out }) };
+    for (p, panel) in panels.chunks_exact(panels.len() / n_panels).enumerate() {
+        // SAFETY: `out` lends as many rows as the panels have, and n tokens.
+        unsafe { tile(panel, input, Out { first: out.first.add(ROWS * p), ..out }) };
     }
 }

@@ -22,7 +22,6 @@ pub(super) fn gemm(ty: TensorType) -> Gemm {
         kind: Kind::Floats,
         chunk: 512,
         rows: ROWS,
-        panels: 1,
         tokens: 6,
         panel_step: ROWS * STEP / 8,
         input_step: STEP / 8,
@@ -85,7 +84,7 @@ fn transposed([a, b, c, d]: [float32x4_t; 4]) -> [float32x4_t; 4] {
 }
 
 #[target_feature(enable = "neon")]
-unsafe fn multiply(panel: &[Vector], groups: usize, input: &[Vector], n: usize, out: Out) {
+unsafe fn multiply(panels: &[Vector], n_panels: usize, input: &[Vector], n: usize, out: Out) {
     let tile = match n {
         1 => tile::<1>,
         2 => tile::<2>,
@@ -95,9 +94,9 @@ unsafe fn multiply(panel: &[Vector], groups: usize, input: &[Vector], n: usize, 
         6 => tile::<6>,
         _ => unreachable!("a tile of {n} tokens"),
     };
-    for (g, panel) in panel.chunks_exact(panel.len() / groups).enumerate() {
-        // SAFETY: `out` lends as many rows as the groups have, and n tokens.
-        unsafe { tile(panel, input, Out { first: out.first.add(ROWS * g), ..out }) };
+    for (p, panel) in panels.chunks_exact(panels.len() / n_panels).enumerate() {
+        // SAFETY: `out` lends as many rows as the panels have, and n tokens.
+        unsafe { tile(panel, input, Out { first: out.first.add(ROWS * p), ..out }) };
     }
 }
 

@@ -218,7 +218,7 @@ fn halves(low: i32, high: i32) -> __m512i {
 /// Two vectors as one.
 #[inline]
 #[target_feature(enable = "avx512f")]
-pub(super) fn two(low: __m256i, high: __m256i) -> __m512i {
+fn two(low: __m256i, high: __m256i) -> __m512i {
     _mm512_inserti64x4::<1>(_mm512_castsi256_si512(low), high)
 }
 

@@ -8,7 +8,7 @@ use std::arch::asm;
 use std::arch::x86_64::*;
 
 use super::avx2;
-use super::avx512_few::{self, two};
+use super::avx512_few;
 use super::tile::{self, Level, QUADS, TOKENS, Tile, multiply, panel_step};
 use crate::gemm::{Multiply, Out, ROW_INPUT, Vector};
 use crate::isa::Kernels;
@@ -22,7 +22,10 @@ pub(crate) fn detect() -> Option<&'static Kernels> {
     (avx2::detect().is_some() && features).then_some(&KERNELS)
 }
 
-static KERNELS: Kernels =
+static KERNELS: Kernels = SET;
+
+/// For the sets that differ from this one in little.
+pub(super) const SET: Kernels =
     Kernels { name: "avx512vnni", gemv: avx512_few::gemv, gemm: Some(tile::gemm::<Avx512Vnni>), ..avx2::SET };
 
 struct Avx512Vnni;
@@ -36,7 +39,7 @@ impl Level for Avx512Vnni {
 #[target_feature(enable = "avx512f,avx512vnni")]
 unsafe fn multiply_bytes<const SUBS: usize, const MIDDLE: i32>(
     panels: &[Vector],
-    groups: usize,
+    n_panels: usize,
     input: &[Vector],
     n: usize,
     out: Out,
@@ -56,7 +59,7 @@ unsafe fn multiply_bytes<const SUBS: usize, const MIDDLE: i32>(
         tile_bytes::<12, SUBS, MIDDLE>,
     ];
     // SAFETY: by the contract of such a function.
-    unsafe { multiply(&tiles, ROW_INPUT, panels, groups, input, n, out) };
+    unsafe { multiply(&tiles, ROW_INPUT, panels, n_panels, input, n, out) };
 }
 
 /// Sixteen rows and T tokens, SUBS scales and offsets a step.
@@ -70,11 +73,8 @@ unsafe fn tile_bytes<const T: usize, const SUBS: usize, const MIDDLE: i32>(tile:
         }
     }
     for step in tile.steps::<T, ROW_INPUT>(panel_step(SUBS, MIDDLE)) {
-        // Eight rows and eight more.
-        let weights = |i| {
-            let [low, high] = step.weights(i);
-            two(low, high)
-        };
+        // SAFETY: a pair is 64 aligned bytes.
+        let weights = |i| unsafe { _mm512_loadu_si512(step.pair(i).as_ptr().cast()) };
         for sub in 0..SUBS {
             let mut sums = [_mm512_setzero_si512(); T];
             if MIDDLE != 0 {

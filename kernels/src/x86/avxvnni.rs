@@ -29,7 +29,7 @@ impl Level for AvxVnni {
 #[target_feature(enable = "avx2,fma,avxvnni")]
 unsafe fn multiply_bytes<const SUBS: usize, const MIDDLE: i32>(
     panels: &[Vector],
-    groups: usize,
+    n_panels: usize,
     input: &[Vector],
     n: usize,
     out: Out,
@@ -37,7 +37,7 @@ unsafe fn multiply_bytes<const SUBS: usize, const MIDDLE: i32>(
     let tiles: [tile::Function; 3] =
         [tile_bytes::<1, SUBS, MIDDLE>, tile_bytes::<2, SUBS, MIDDLE>, tile_bytes::<3, SUBS, MIDDLE>];
     // SAFETY: by the contract of such a function.
-    unsafe { multiply(&tiles, ROW_INPUT, panels, groups, input, n, out) };
+    unsafe { multiply(&tiles, ROW_INPUT, panels, n_panels, input, n, out) };
 }
 
 /// Sixteen rows and T tokens, SUBS scales and offsets a step.

@@ -21,16 +21,16 @@ pub(super) const FLOATS: usize = 2 * STEP;
 pub(super) fn gemm(ty: TensorType) -> Gemm {
     use TensorType::*;
     match ty {
-        Q4_0 => bytes::<8, 1, 8>(pack::q4_0),
+        Q4_0 => bytes::<8, 1, 8>(pack::q4_0::<0>),
         Q4_1 => bytes::<8, 1, 0>(pack::q4_1),
-        Q5_0 => bytes::<4, 1, 16>(pack::q5_0),
+        Q5_0 => bytes::<4, 1, 16>(pack::q5_0::<0>),
         Q5_1 => bytes::<4, 1, 0>(pack::q5_1),
         Q8_0 => words(pack::q8_0),
         Q2_K => bytes::<4, 2, 0>(pack::q2_k),
-        Q3_K => bytes::<4, 2, 4>(pack::q3_k),
+        Q3_K => bytes::<4, 2, 4>(pack::q3_k::<0>),
         Q4_K => bytes::<8, 1, 0>(pack::q4_k),
         Q5_K => bytes::<4, 1, 0>(pack::q5_k),
-        Q6_K => bytes::<2, 2, 32>(pack::q6_k),
+        Q6_K => bytes::<2, 2, 32>(pack::q6_k::<0>),
         IQ4_NL => words(pack::iq4_nl),
         F32 => floats(pack::f32),
         F16 => floats(pack::f16),
@@ -49,7 +49,6 @@ pub(super) fn floats(pack: Pack) -> Gemm {
         kind: Kind::Floats,
         chunk: 512,
         rows: 16,
-        panels: 1,
         tokens: 6,
         panel_step: FLOATS,
         input_step: STEP / 8,
@@ -62,7 +61,7 @@ pub(super) fn floats(pack: Pack) -> Gemm {
 #[target_feature(enable = "avx2,fma")]
 unsafe fn multiply_bytes<const PER: usize, const SUBS: usize, const MIDDLE: i32>(
     panels: &[Vector],
-    groups: usize,
+    n_panels: usize,
     input: &[Vector],
     n: usize,
     out: Out,
@@ -73,7 +72,7 @@ unsafe fn multiply_bytes<const PER: usize, const SUBS: usize, const MIDDLE: i32>
         tile_bytes::<3, PER, SUBS, MIDDLE>,
     ];
     // SAFETY: by the contract of such a function.
-    unsafe { multiply(&tiles, ROW_INPUT, panels, groups, input, n, out) };
+    unsafe { multiply(&tiles, ROW_INPUT, panels, n_panels, input, n, out) };
 }
 
 /// Sixteen rows and T tokens. PER `maddubs` are summed in i16; SUBS scales and offsets a step.
@@ -126,7 +125,7 @@ fn words(pack: Pack) -> Gemm {
     Gemm {
         kind: Kind::Words,
         chunk: 256,
-        panel_step: PAIRS + 1,
+        panel_step: 2 * (PAIRS + 1),
         input_step: tile::WORD_INPUT,
         spread: tile::spread_words,
         ..tile::bytes::<1, 0>(pack, multiply_words)
@@ -134,10 +133,10 @@ fn words(pack: Pack) -> Gemm {
 }
 
 #[target_feature(enable = "avx2,fma")]
-unsafe fn multiply_words(panels: &[Vector], groups: usize, input: &[Vector], n: usize, out: Out) {
+unsafe fn multiply_words(panels: &[Vector], n_panels: usize, input: &[Vector], n: usize, out: Out) {
     let tiles: [tile::Function; 3] = [tile_words::<1>, tile_words::<2>, tile_words::<3>];
     // SAFETY: by the contract of such a function.
-    unsafe { multiply(&tiles, tile::WORD_INPUT, panels, groups, input, n, out) };
+    unsafe { multiply(&tiles, tile::WORD_INPUT, panels, n_panels, input, n, out) };
 }
 
 /// Sixteen rows and T tokens, integers of 8 bits and no offset.
@@ -174,7 +173,7 @@ unsafe fn tile_words<const T: usize>(tile: Tile<'_>) {
 }
 
 #[target_feature(enable = "avx2,fma")]
-unsafe fn multiply_floats(panel: &[Vector], groups: usize, input: &[Vector], n: usize, out: Out) {
+unsafe fn multiply_floats(panels: &[Vector], n_panels: usize, input: &[Vector], n: usize, out: Out) {
     let tile = match n {
         1 => tile_floats::<1>,
         2 => tile_floats::<2>,
@@ -184,9 +183,9 @@ unsafe fn multiply_floats(panel: &[Vector], groups: usize, input: &[Vector], n: 
         6 => tile_floats::<6>,
         _ => unreachable!("a tile of {n} tokens"),
     };
-    for (g, panel) in panel.chunks_exact(panel.len() / groups).enumerate() {
-        // SAFETY: `out` lends as many rows as the groups have, and n tokens.
-        unsafe { tile(panel, input, Out { first: out.first.add(16 * g), ..out }) };
+    for (p, panel) in panels.chunks_exact(panels.len() / n_panels).enumerate() {
+        // SAFETY: `out` lends as many rows as the panels have, and n tokens.
+        unsafe { tile(panel, input, Out { first: out.first.add(16 * p), ..out }) };
     }
 }
 
@@ -256,10 +255,4 @@ pub(super) fn load_ps(v: &Vector) -> __m256 {
 pub(super) fn store(to: &mut Vector, v: __m256i) {
     // SAFETY: a vector is 32 aligned bytes.
     unsafe { _mm256_store_si256(to.0.as_mut_ptr().cast(), v) }
-}
-
-#[inline]
-#[target_feature(enable = "avx2")]
-pub(super) fn store_ps(to: &mut Vector, v: __m256) {
-    store(to, _mm256_castps_si256(v));
 }

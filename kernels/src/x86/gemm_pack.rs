@@ -1,32 +1,36 @@
 //! Weights laid open for the micro-kernels of [`super::gemm`] and of the levels with VNNI ([`super::tile`]).
 //!
-//! A step of a byte kernel's panel is eight vectors of integers, then the scales of eight rows (one vector, or
-//! one for each sixteen elements), then, in the types that store offsets, as many vectors of what a row's sum of
-//! activations is multiplied by.
+//! A panel is sixteen rows. Each of its vectors is a pair, of eight rows and of eight more, so that 512 bits hold the same of
+//! all. A step of a byte kernel's panel is eight vectors of integers, then the scales (one vector, or one for each
+//! sixteen elements), then, in the types that store offsets, as many vectors of what a row's sum of activations is
+//! multiplied by.
+//!
+//! Where there are none, the integers stand for themselves less a constant. A function with a parameter LESS takes that off
+//! them, which makes signed bytes of them.
 
 use std::arch::x86_64::*;
 
 use super::avx2::{load_bf16, load_f16, load_f32_bytes};
 use super::avx2_dot::{bit, fifth_bits, four_bits, load, load_128, nibbles, shifted, two_bits};
-use super::gemm::{store, store_ps};
+use super::gemm::store;
 use super::gemv::{self, f16_8, q3_scales, two_bits_at_4};
 use super::tile::{PAIRS, QUADS, ROWS};
 use crate::format::iq4_nl::LEVELS;
 use crate::gemm::Vector;
 
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn q4_0(w: &[&[u8]], panel: &mut [Vector]) {
-    pack_nibbles::<18, 1>(w, panel, 2)
+pub(super) fn q4_0<const LESS: i8>(w: &[&[u8]], panel: &mut [Vector]) {
+    pack_nibbles::<18, 1, LESS>(w, panel, 2)
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(super) fn q4_1(w: &[&[u8]], panel: &mut [Vector]) {
-    pack_nibbles::<20, 2>(w, panel, 4)
+    pack_nibbles::<20, 2, 0>(w, panel, 4)
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn q5_0(w: &[&[u8]], panel: &mut [Vector]) {
-    pack_32::<22, 1>(w, panel, |b| _mm256_or_si256(nibbles(b, 6), fifth_bits(b, 2)))
+pub(super) fn q5_0<const LESS: i8>(w: &[&[u8]], panel: &mut [Vector]) {
+    pack_32::<22, 1>(w, panel, |b| less::<LESS>(_mm256_or_si256(nibbles(b, 6), fifth_bits(b, 2))))
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
@@ -43,14 +47,14 @@ pub(super) fn q2_k(w: &[&[u8]], panel: &mut [Vector]) {
         let offsets = mins.map(|m| _mm256_xor_ps(m, _mm256_set1_ps(-0.0)));
         [sixteen(_mm_and_si128(both, nibble), f16_8(b, 80)), offsets]
     };
-    pack_256::<84, 2, _>(w, panel, unpack, |b, steps| step_by_step(b, steps, |b, j| two_bits(b, 16, j)))
+    pack_256::<84, 2, _>(w, panel, unpack, |b, step, to| step_by_step(b, step, to, |b, j| two_bits(b, 16, j)))
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn q3_k(w: &[&[u8]], panel: &mut [Vector]) {
+pub(super) fn q3_k<const LESS: i8>(w: &[&[u8]], panel: &mut [Vector]) {
     let unpack = |b: &[u8; 110]| [sixteen(q3_scales(b), f16_8(b, 108))];
-    let q = |b: &[u8; 110], j| _mm256_or_si256(two_bits(b, 32, j), bit(load(b, 0), j, 4));
-    pack_256::<110, 2, _>(w, panel, unpack, |b, steps| step_by_step(b, steps, q))
+    let q = |b: &[u8; 110], j| less::<LESS>(_mm256_or_si256(two_bits(b, 32, j), bit(load(b, 0), j, 4)));
+    pack_256::<110, 2, _>(w, panel, unpack, |b, step, to| step_by_step(b, step, to, q))
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
@@ -59,14 +63,13 @@ pub(super) fn q4_k(w: &[&[u8]], panel: &mut [Vector]) {
         w,
         panel,
         |b| affine(b),
-        |b, steps| {
+        |b, step, to| {
             // Steps 2 i and 2 i + 1 are the low and the high nibbles of the same bytes.
-            for (i, steps) in steps.chunks_exact_mut(2 * steps.len() / 8).enumerate() {
-                let (even, odd) = steps.split_at_mut(steps.len() / 2);
+            for i in 0..4 {
                 let columns = turn(eight(b, |b| load(b, 16 + 32 * i)));
-                for ((even, odd), v) in even.iter_mut().zip(odd).zip(columns) {
-                    store(even, shifted(v, 0, 15));
-                    store(odd, shifted(v, 4, 15));
+                for (c, v) in columns.into_iter().enumerate() {
+                    to.put(2 * i * step + c, shifted(v, 0, 15));
+                    to.put((2 * i + 1) * step + c, shifted(v, 4, 15));
                 }
             }
         },
@@ -76,15 +79,14 @@ pub(super) fn q4_k(w: &[&[u8]], panel: &mut [Vector]) {
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(super) fn q5_k(w: &[&[u8]], panel: &mut [Vector]) {
     let q = |b: &[u8; 176], j| _mm256_or_si256(four_bits(b, 48, j), bit(load(b, 16), j, 16));
-    pack_256::<176, 1, _>(w, panel, |b| affine(b), |b, steps| step_by_step(b, steps, q))
+    pack_256::<176, 1, _>(w, panel, |b| affine(b), |b, step, to| step_by_step(b, step, to, q))
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn q6_k(w: &[&[u8]], panel: &mut [Vector]) {
+pub(super) fn q6_k<const LESS: i8>(w: &[&[u8]], panel: &mut [Vector]) {
     let unpack = |b: &[u8; 210]| [sixteen(load_128(b, 192), f16_8(b, 208))];
-    pack_256::<210, 2, _>(w, panel, unpack, |b, steps| {
-        let step = steps.len() / 8;
-        for (half, steps) in steps.chunks_exact_mut(4 * step).enumerate() {
+    pack_256::<210, 2, _>(w, panel, unpack, |b, step, to| {
+        for half in 0..2 {
             // Steps 0 and 2 are the low and the high nibbles of 32 bytes, 1 and 3 those of the next; all have two bits of
             // each of another 32.
             let high = turn(eight(b, |b| load(b, 128 + 32 * half)));
@@ -93,7 +95,7 @@ pub(super) fn q6_k(w: &[&[u8]], panel: &mut [Vector]) {
                 for (c, (low, high)) in low.into_iter().zip(high).enumerate() {
                     for (part, shift) in [(i, 0), (i + 2, 4)] {
                         let v = _mm256_or_si256(shifted(low, shift, 15), two_bits_at_4(high, part));
-                        store(&mut steps[part * step + c], v);
+                        to.put((4 * half + part) * step + c, less::<LESS>(v));
                     }
                 }
             }
@@ -113,19 +115,25 @@ pub(super) fn iq4_nl(w: &[&[u8]], panel: &mut [Vector]) {
     pack_words::<18>(w, panel, |b| _mm256_shuffle_epi8(levels, nibbles(b, 2)))
 }
 
-/// Bytes moved by 128 to become unsigned.
+/// Bytes less 128 (-128 too), unsigned, or less 0, signed.
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn q8_0_moved(w: &[&[u8]], panel: &mut [Vector]) {
-    pack_32::<34, 1>(w, panel, |b| _mm256_xor_si256(load(b, 2), _mm256_set1_epi8(-128)))
+pub(super) fn q8_0_bytes<const LESS: i8>(w: &[&[u8]], panel: &mut [Vector]) {
+    pack_32::<34, 1>(w, panel, |b| less::<LESS>(load(b, 2)))
 }
 
-/// As [`q8_0_moved`].
+/// As [`q8_0_bytes`].
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn iq4_nl_moved(w: &[&[u8]], panel: &mut [Vector]) {
+pub(super) fn iq4_nl_bytes<const LESS: i8>(w: &[&[u8]], panel: &mut [Vector]) {
     // SAFETY: an unaligned load of 16 bytes.
-    let levels = _mm256_broadcastsi128_si256(unsafe { _mm_loadu_si128(LEVELS.as_ptr().cast()) });
-    let levels = _mm256_xor_si256(levels, _mm256_set1_epi8(-128));
+    let levels =
+        less::<LESS>(_mm256_broadcastsi128_si256(unsafe { _mm_loadu_si128(LEVELS.as_ptr().cast()) }));
     pack_32::<18, 1>(w, panel, |b| _mm256_shuffle_epi8(levels, nibbles(b, 2)))
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn less<const LESS: i8>(v: __m256i) -> __m256i {
+    if LESS == 0 { v } else { _mm256_sub_epi8(v, _mm256_set1_epi8(LESS)) }
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
@@ -151,40 +159,60 @@ fn pack_32<const BYTES: usize, const FLOATS: usize>(
     panel: &mut [Vector],
     q: impl Fn(&[u8; BYTES]) -> __m256i,
 ) {
-    let rows = eight_rows::<BYTES>(w);
-    for (i, step) in panel.chunks_exact_mut(QUADS + FLOATS).enumerate() {
-        let (integers, floats) = step.split_at_mut(QUADS);
-        let blocks = blocks(rows, i);
-        interleave(eight(blocks, &q), integers);
-        put_floats::<BYTES, FLOATS>(blocks, floats);
+    for (half, rows) in halves::<BYTES>(w) {
+        for (i, step) in panel.chunks_exact_mut(2 * (QUADS + FLOATS)).enumerate() {
+            let (blocks, mut to) = (blocks(rows, i), Half { of: step, half });
+            interleave(eight(blocks, &q), 0, &mut to);
+            put_floats::<BYTES, FLOATS>(blocks, &mut to);
+        }
     }
 }
 
-/// As [`pack_32`], of blocks whose integers are the nibbles of the 16 bytes from `at` on: those of four columns are
+/// As [`pack_32`], less LESS, of blocks whose integers are the nibbles of the 16 bytes from `at` on: those of four columns are
 /// turned together.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-fn pack_nibbles<const BYTES: usize, const FLOATS: usize>(w: &[&[u8]], panel: &mut [Vector], at: usize) {
-    let rows = eight_rows::<BYTES>(w);
+fn pack_nibbles<const BYTES: usize, const FLOATS: usize, const LESS: i8>(
+    w: &[&[u8]],
+    panel: &mut [Vector],
+    at: usize,
+) {
     let mask = _mm256_set1_epi8(15);
-    for (i, step) in panel.chunks_exact_mut(QUADS + FLOATS).enumerate() {
-        let blocks = blocks(rows, i);
-        let both = |r: usize| _mm256_set_m128i(load_128(blocks[r + 4], at), load_128(blocks[r], at));
-        let columns = four(pair(both(0), both(1)), pair(both(2), both(3)));
-        for (c, v) in columns.into_iter().enumerate() {
-            store(&mut step[c], _mm256_and_si256(v, mask));
-            store(&mut step[c + 4], _mm256_and_si256(_mm256_srli_epi16(v, 4), mask));
+    for (half, rows) in halves::<BYTES>(w) {
+        for (i, step) in panel.chunks_exact_mut(2 * (QUADS + FLOATS)).enumerate() {
+            let (blocks, mut to) = (blocks(rows, i), Half { of: step, half });
+            let both = |r: usize| _mm256_set_m128i(load_128(blocks[r + 4], at), load_128(blocks[r], at));
+            let columns = four(pair(both(0), both(1)), pair(both(2), both(3)));
+            for (c, v) in columns.into_iter().enumerate() {
+                to.put(c, less::<LESS>(_mm256_and_si256(v, mask)));
+                to.put(c + 4, less::<LESS>(_mm256_and_si256(_mm256_srli_epi16(v, 4), mask)));
+            }
+            put_floats::<BYTES, FLOATS>(blocks, &mut to);
         }
-        put_floats::<BYTES, FLOATS>(blocks, &mut step[QUADS..]);
+    }
+}
+
+/// Every other vector of some steps of a panel, those of eight of its rows.
+struct Half<'a> {
+    of: &'a mut [Vector],
+    half: usize,
+}
+
+impl Half<'_> {
+    /// Vector `i`.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn put(&mut self, i: usize, v: __m256i) {
+        store(&mut self.of[2 * i + self.half], v);
     }
 }
 
 /// The f16 that blocks begin with, a vector each.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-fn put_floats<const BYTES: usize, const FLOATS: usize>(blocks: [&[u8; BYTES]; ROWS], to: &mut [Vector]) {
-    for (i, to) in to[..FLOATS].iter_mut().enumerate() {
-        store_ps(to, f16s(blocks, 2 * i));
+fn put_floats<const BYTES: usize, const FLOATS: usize>(blocks: [&[u8; BYTES]; ROWS], to: &mut Half<'_>) {
+    for i in 0..FLOATS {
+        to.put(QUADS + i, _mm256_castps_si256(f16s(blocks, 2 * i)));
     }
 }
 
@@ -208,55 +236,59 @@ fn affine<const BYTES: usize>(b: &[u8; BYTES]) -> Scales<1, 2> {
     [[scales], [_mm256_xor_ps(mins, _mm256_set1_ps(-0.0))]]
 }
 
-/// 256-element blocks with `8 · SUBS` groups: `fill` puts the integers of eight rows' blocks at the beginnings of the
-/// eight steps that it gets.
+/// 256-element blocks with `8 · SUBS` groups: `fill` puts the integers of eight rows' blocks at the beginnings of
+/// eight steps, of so many vectors each.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
 fn pack_256<const BYTES: usize, const SUBS: usize, const FLOATS: usize>(
     w: &[&[u8]],
     panel: &mut [Vector],
     unpack: impl Fn(&[u8; BYTES]) -> Scales<SUBS, FLOATS>,
-    fill: impl Fn([&[u8; BYTES]; ROWS], &mut [Vector]),
+    fill: impl Fn([&[u8; BYTES]; ROWS], usize, &mut Half<'_>),
 ) {
-    let rows = eight_rows(w);
     let step = QUADS + FLOATS * SUBS;
-    for (i, steps) in panel.chunks_exact_mut(8 * step).enumerate() {
-        let blocks = blocks(rows, i);
-        fill(blocks, steps);
-        let unpacked = eight(blocks, &unpack);
-        for part in 0..FLOATS {
-            for half in 0..SUBS {
-                let groups = turn(eight(unpacked, |u| _mm256_castps_si256(u[part][half])));
-                for (g, group) in groups.into_iter().enumerate() {
-                    let (j, sub) = ((8 * half + g) / SUBS, g % SUBS);
-                    store(&mut steps[j * step + QUADS + part * SUBS + sub], group);
+    for (half, rows) in halves::<BYTES>(w) {
+        for (i, steps) in panel.chunks_exact_mut(2 * 8 * step).enumerate() {
+            let (blocks, mut to) = (blocks(rows, i), Half { of: steps, half });
+            fill(blocks, step, &mut to);
+            let unpacked = eight(blocks, &unpack);
+            for part in 0..FLOATS {
+                for eighth in 0..SUBS {
+                    let groups = turn(eight(unpacked, |u| _mm256_castps_si256(u[part][eighth])));
+                    for (g, group) in groups.into_iter().enumerate() {
+                        let (j, sub) = ((8 * eighth + g) / SUBS, g % SUBS);
+                        to.put(j * step + QUADS + part * SUBS + sub, group);
+                    }
                 }
             }
         }
     }
 }
 
-/// Fills eight steps: `q(b, j)` is the integers of the `j`th 32 of a block.
+/// Fills eight steps of so many vectors: `q(b, j)` is the integers of the `j`th 32 of a block.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn step_by_step<const BYTES: usize>(
     blocks: [&[u8; BYTES]; ROWS],
-    steps: &mut [Vector],
+    step: usize,
+    to: &mut Half<'_>,
     q: impl Fn(&[u8; BYTES], usize) -> __m256i,
 ) {
-    for (j, step) in steps.chunks_exact_mut(steps.len() / 8).enumerate() {
-        interleave(eight(blocks, |b| q(b, j)), &mut step[..QUADS]);
+    for j in 0..8 {
+        interleave(eight(blocks, |b| q(b, j)), j * step, to);
     }
 }
 
-/// The blocks of eight rows.
+/// The blocks of eight rows, twice, with the number of the half.
 #[inline(always)]
-fn eight_rows<'a, const BYTES: usize>(w: &[&'a [u8]]) -> [&'a [[u8; BYTES]]; ROWS] {
-    let mut rows = [&[][..]; ROWS];
-    for (row, w) in rows.iter_mut().zip(w) {
-        *row = w.as_chunks().0;
-    }
-    rows
+fn halves<'a, const BYTES: usize>(w: &[&'a [u8]]) -> [(usize, [&'a [[u8; BYTES]]; ROWS]); 2] {
+    [0, 1].map(|half| {
+        let mut rows = [&[][..]; ROWS];
+        for (row, w) in rows.iter_mut().zip(&w[ROWS * half..]) {
+            *row = w.as_chunks().0;
+        }
+        (half, rows)
+    })
 }
 
 /// The `i`th blocks of eight rows.
@@ -277,17 +309,18 @@ fn eight<T, U>(of: [T; ROWS], f: impl Fn(T) -> U) -> [U; ROWS] {
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
 fn pack_words<const BYTES: usize>(w: &[&[u8]], panel: &mut [Vector], q: impl Fn(&[u8; BYTES]) -> __m256i) {
-    let rows = eight_rows::<BYTES>(w);
-    for (i, step) in panel.as_chunks_mut::<{ PAIRS + 1 }>().0.iter_mut().enumerate() {
-        let blocks = blocks(rows, i);
-        let q = eight(blocks, &q);
-        let (low, rest) = step.split_at_mut(PAIRS / 2);
-        interleave(eight(q, |q| _mm256_cvtepi8_epi16(_mm256_castsi256_si128(q))), low);
-        interleave(
-            eight(q, |q| _mm256_cvtepi8_epi16(_mm256_extracti128_si256(q, 1))),
-            &mut rest[..PAIRS / 2],
-        );
-        store_ps(&mut rest[PAIRS / 2], f16s(blocks, 0));
+    for (half, rows) in halves::<BYTES>(w) {
+        for (i, step) in panel.chunks_exact_mut(2 * (PAIRS + 1)).enumerate() {
+            let (blocks, mut to) = (blocks(rows, i), Half { of: step, half });
+            let q = eight(blocks, &q);
+            interleave(eight(q, |q| _mm256_cvtepi8_epi16(_mm256_castsi256_si128(q))), 0, &mut to);
+            interleave(
+                eight(q, |q| _mm256_cvtepi8_epi16(_mm256_extracti128_si256(q, 1))),
+                PAIRS / 2,
+                &mut to,
+            );
+            to.put(PAIRS, _mm256_castps_si256(f16s(blocks, 0)));
+        }
     }
 }
 
@@ -295,9 +328,8 @@ fn pack_words<const BYTES: usize>(w: &[&[u8]], panel: &mut [Vector], q: impl Fn(
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
 fn pack_floats<const N: usize>(w: &[&[u8]], panel: &mut [Vector], load: impl Fn(&[[u8; N]; 8]) -> __m256) {
-    for (half, w) in w.as_chunks::<ROWS>().0.iter().enumerate() {
-        let rows = w.map(|w| w.as_chunks::<N>().0);
-        for (i, columns) in panel.as_chunks_mut::<16>().0.iter_mut().enumerate() {
+    for (half, rows) in halves::<N>(w) {
+        for (i, columns) in panel.chunks_exact_mut(16).enumerate() {
             let values = rows.map(|w| {
                 let w = w.get(8 * i..).unwrap_or_default();
                 let padded = match w.first_chunk() {
@@ -306,11 +338,7 @@ fn pack_floats<const N: usize>(w: &[&[u8]], panel: &mut [Vector], load: impl Fn(
                 };
                 _mm256_castps_si256(load(&padded))
             });
-            let mut turned = [Vector([0; 32]); 8];
-            interleave(values, &mut turned);
-            for (column, v) in turned.into_iter().enumerate() {
-                columns[2 * column + half] = v;
-            }
+            interleave(values, 0, &mut Half { of: columns, half });
         }
     }
 }
@@ -323,13 +351,12 @@ fn f16s<const BYTES: usize>(blocks: [&[u8; BYTES]; ROWS], at: usize) -> __m256 {
     _mm256_cvtph_ps(_mm_setr_epi16(a, b, c, d, e, f, g, h))
 }
 
-/// As [`turn`], stored.
+/// As [`turn`], stored from vector `at` on.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn interleave(rows: [__m256i; ROWS], columns: &mut [Vector]) {
-    let columns: &mut [Vector; 8] = columns.try_into().expect("eight columns");
-    for (column, v) in columns.iter_mut().zip(turn(rows)) {
-        store(column, v);
+fn interleave(rows: [__m256i; ROWS], at: usize, to: &mut Half<'_>) {
+    for (c, v) in turn(rows).into_iter().enumerate() {
+        to.put(at + c, v);
     }
 }
 

@@ -26,6 +26,7 @@ macro_rules! for_tokens {
     };
 }
 
+pub(crate) mod amx;
 mod attention;
 pub(crate) mod avx2;
 mod avx2_dot;

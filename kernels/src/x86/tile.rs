@@ -1,7 +1,7 @@
 //! What the tiles of integers have in common: their operands and the order in which they are taken.
 //!
-//! A group is two panels of eight rows each. Activations lie as they are, a token's after another's, and are broadcast
-//! as they are read.
+//! A panel is sixteen rows: [`super::gemm_pack`]. Activations lie as they are, a token's after another's, and are broadcast as
+//! they are read.
 
 use std::arch::x86_64::*;
 use std::marker::PhantomData;
@@ -12,7 +12,7 @@ use crate::format::TensorType;
 use crate::gemm::{Chunk, Gemm, Kind, Multiply, Out, Pack, ROW_INPUT, STEP, Vector, put_token, token};
 use crate::matmul::Activations;
 
-/// Rows of a panel.
+/// Rows of a vector, half those of a panel.
 pub(super) const ROWS: usize = 8;
 /// Vectors of a step that hold a byte kernel's integers: four elements of K in each.
 pub(super) const QUADS: usize = STEP / 4;
@@ -20,10 +20,10 @@ pub(super) const QUADS: usize = STEP / 4;
 pub(super) const PAIRS: usize = STEP / 2;
 /// Vectors of a step of a token's input for a word kernel: 32 activations in two, and the factors.
 pub(super) const WORD_INPUT: usize = 3;
-/// Tokens that a group is multiplied with, by one tile or several, while it lies in the L1 cache.
+/// Tokens that a panel is multiplied with, by one tile or several, while it lies in the L1 cache.
 pub(super) const TOKENS: usize = 12;
 
-/// Vectors of a step of a byte kernel's panel, with `subs` scales and, where there is no `middle`, as many offsets.
+/// Pairs of vectors of a step of a byte kernel's panel, with `subs` scales and, where there is no `middle`, as many offsets.
 pub(super) const fn panel_step(subs: usize, middle: i32) -> usize {
     QUADS + if middle == 0 { 2 * subs } else { subs }
 }
@@ -38,17 +38,17 @@ pub(super) trait Level {
 pub(super) fn gemm<L: Level>(ty: TensorType) -> Gemm {
     use TensorType::*;
     match ty {
-        Q4_0 => bytes::<1, 8>(pack::q4_0, L::multiply::<1, 8>()),
+        Q4_0 => bytes::<1, 8>(pack::q4_0::<0>, L::multiply::<1, 8>()),
         Q4_1 => bytes::<1, 0>(pack::q4_1, L::multiply::<1, 0>()),
-        Q5_0 => bytes::<1, 16>(pack::q5_0, L::multiply::<1, 16>()),
+        Q5_0 => bytes::<1, 16>(pack::q5_0::<0>, L::multiply::<1, 16>()),
         Q5_1 => bytes::<1, 0>(pack::q5_1, L::multiply::<1, 0>()),
-        Q8_0 => bytes::<1, 128>(pack::q8_0_moved, L::multiply::<1, 128>()),
+        Q8_0 => bytes::<1, 128>(pack::q8_0_bytes::<-128>, L::multiply::<1, 128>()),
         Q2_K => bytes::<2, 0>(pack::q2_k, L::multiply::<2, 0>()),
-        Q3_K => bytes::<2, 4>(pack::q3_k, L::multiply::<2, 4>()),
+        Q3_K => bytes::<2, 4>(pack::q3_k::<0>, L::multiply::<2, 4>()),
         Q4_K => bytes::<1, 0>(pack::q4_k, L::multiply::<1, 0>()),
         Q5_K => bytes::<1, 0>(pack::q5_k, L::multiply::<1, 0>()),
-        Q6_K => bytes::<2, 32>(pack::q6_k, L::multiply::<2, 32>()),
-        IQ4_NL => bytes::<1, 128>(pack::iq4_nl_moved, L::multiply::<1, 128>()),
+        Q6_K => bytes::<2, 32>(pack::q6_k::<0>, L::multiply::<2, 32>()),
+        IQ4_NL => bytes::<1, 128>(pack::iq4_nl_bytes::<-128>, L::multiply::<1, 128>()),
         F32 => floats(pack::f32),
         F16 => floats(pack::f16),
         BF16 => floats(pack::bf16),
@@ -61,10 +61,9 @@ pub(super) fn bytes<const SUBS: usize, const MIDDLE: i32>(pack: Pack, multiply: 
     Gemm {
         kind: Kind::Rows,
         chunk: 512,
-        rows: ROWS,
-        panels: 2,
+        rows: 2 * ROWS,
         tokens: TOKENS,
-        panel_step: panel_step(SUBS, MIDDLE),
+        panel_step: 2 * panel_step(SUBS, MIDDLE),
         input_step: ROW_INPUT,
         pack,
         spread: spread_rows,
@@ -109,7 +108,7 @@ pub(super) fn spread_words(x: Activations<'_>, first: usize, n: usize, k: Chunk,
 /// The processor must have the instructions; the tile must have as many tokens as the function is for.
 pub(super) type Function = unsafe fn(Tile<'_>);
 
-/// Takes the products of groups and `n` tokens, each of `input_step` vectors a step. `tiles` are for one token, two, and so
+/// Takes the products of panels and `n` tokens, each of `input_step` vectors a step. `tiles` are for one token, two, and so
 /// on.
 ///
 /// # Safety
@@ -119,31 +118,22 @@ pub(super) unsafe fn multiply(
     tiles: &[Function],
     input_step: usize,
     panels: &[Vector],
-    groups: usize,
+    n_panels: usize,
     input: &[Vector],
     n: usize,
     out: Out,
 ) {
-    for (g, panels) in panels.chunks_exact(panels.len() / groups).enumerate() {
+    for (p, panel) in panels.chunks_exact(panels.len() / n_panels).enumerate() {
         for t in (0..n).step_by(tiles.len()) {
-            // SAFETY: `out` lends the results of all groups and tokens.
-            let first = unsafe { out.first.add(t * out.stride + 2 * ROWS * g) };
-            let tile = Tile {
-                panels,
-                input: &input[input_step * t..],
-                stride: input_step * n,
-                out: Out { first, ..out },
-            };
             // SAFETY: by the contract.
-            unsafe { tiles[tiles.len().min(n - t) - 1](tile) };
+            unsafe { tiles[tiles.len().min(n - t) - 1](Tile::new(panel, input, input_step, (t, n), out, p)) };
         }
     }
 }
 
 /// The operands of a tile, sixteen rows and some tokens.
 pub(super) struct Tile<'a> {
-    /// One behind the other.
-    panels: &'a [Vector],
+    panel: &'a [Vector],
     /// From the first token on.
     input: &'a [Vector],
     /// Vectors of a step of the input.
@@ -152,19 +142,32 @@ pub(super) struct Tile<'a> {
 }
 
 impl<'a> Tile<'a> {
-    /// The steps: `panel` vectors of each panel, and T times INPUT of the input.
+    /// Panel number `p` and the tokens from `t` on of `n`.
+    ///
+    /// # Safety
+    /// `out` must lend the results of the panels and tokens up to these.
     #[inline(always)]
-    pub(super) fn steps<const T: usize, const INPUT: usize>(&self, panel: usize) -> Steps<'a, T, INPUT> {
-        let n = self.panels.len() / (2 * panel);
-        assert!(n > 0 && self.panels.len() == 2 * n * panel);
+    pub(super) unsafe fn new(
+        panel: &'a [Vector],
+        input: &'a [Vector],
+        input_step: usize,
+        (t, n): (usize, usize),
+        out: Out,
+        p: usize,
+    ) -> Self {
+        // SAFETY: by the contract.
+        let first = unsafe { out.first.add(t * out.stride + 2 * ROWS * p) };
+        Tile { panel, input: &input[input_step * t..], stride: input_step * n, out: Out { first, ..out } }
+    }
+
+    /// The steps: so many pairs of vectors of the panel, and T times INPUT vectors of the input.
+    #[inline(always)]
+    pub(super) fn steps<const T: usize, const INPUT: usize>(&self, pairs: usize) -> Steps<'a, T, INPUT> {
+        let n = self.panel.len() / (2 * pairs);
+        assert!(n > 0 && self.panel.len() == 2 * n * pairs);
         assert!(self.input.len() >= (n - 1) * self.stride + T * INPUT);
-        let step = Step {
-            w: self.panels.as_ptr(),
-            second: n * panel,
-            x: self.input.as_ptr(),
-            lifetime: PhantomData,
-        };
-        Steps { n, step, panel, stride: self.stride }
+        let step = Step { w: self.panel.as_ptr().cast(), x: self.input.as_ptr(), lifetime: PhantomData };
+        Steps { n, step, pairs, stride: self.stride }
     }
 
     /// Where the results of token `t` are.
@@ -211,8 +214,24 @@ impl<'a> Tile<'a> {
 pub(super) struct Steps<'a, const T: usize, const INPUT: usize> {
     n: usize,
     step: Step<'a, T, INPUT>,
-    panel: usize,
+    pairs: usize,
     stride: usize,
+}
+
+impl<'a, const T: usize, const INPUT: usize> Steps<'a, T, INPUT> {
+    /// At least 1.
+    #[inline(always)]
+    pub(super) fn len(&self) -> usize {
+        self.n
+    }
+
+    /// Step `i`.
+    #[inline(always)]
+    pub(super) fn at(&self, i: usize) -> Step<'a, T, INPUT> {
+        assert!(i < self.n);
+        let Step { w, x, lifetime } = self.step;
+        Step { w: w.wrapping_add(i * self.pairs), x: x.wrapping_add(i * self.stride), lifetime }
+    }
 }
 
 impl<'a, const T: usize, const INPUT: usize> Iterator for Steps<'a, T, INPUT> {
@@ -222,30 +241,33 @@ impl<'a, const T: usize, const INPUT: usize> Iterator for Steps<'a, T, INPUT> {
     fn next(&mut self) -> Option<Self::Item> {
         let step = self.step;
         self.n = self.n.checked_sub(1)?;
-        self.step.w = step.w.wrapping_add(self.panel);
+        self.step.w = step.w.wrapping_add(self.pairs);
         self.step.x = step.x.wrapping_add(self.stride);
         Some(step)
     }
 }
 
-/// [`STEP`] elements of K: vectors of both panels, and T times INPUT vectors of the input.
+/// [`STEP`] elements of K: pairs of vectors of the panel, and T times INPUT vectors of the input.
 #[derive(Clone, Copy)]
 pub(super) struct Step<'a, const T: usize, const INPUT: usize> {
-    w: *const Vector,
-    /// From the first panel to the second.
-    second: usize,
+    w: *const [Vector; 2],
     x: *const Vector,
     lifetime: PhantomData<&'a [Vector]>,
 }
 
 impl<const T: usize, const INPUT: usize> Step<'_, T, INPUT> {
-    /// Vector `i` of both panels.
+    /// Pair `i` of the panel's vectors.
     #[inline]
     #[target_feature(enable = "avx2")]
     pub(super) fn weights(&self, i: usize) -> [__m256i; 2] {
-        debug_assert!(i < self.second);
-        // SAFETY: [`Tile::steps`] made sure that the step is there; no caller has a larger `i` than a step has vectors.
-        unsafe { [load(&*self.w.add(i)), load(&*self.w.add(self.second + i))] }
+        let [low, high] = self.pair(i);
+        [load(low), load(high)]
+    }
+
+    #[inline(always)]
+    pub(super) fn pair(&self, i: usize) -> &[Vector; 2] {
+        // SAFETY: [`Tile::steps`] made sure that the step is there; no caller has a larger `i` than a step has pairs.
+        unsafe { &*self.w.add(i) }
     }
 
     /// As [`Step::weights`], floats.
@@ -255,7 +277,13 @@ impl<const T: usize, const INPUT: usize> Step<'_, T, INPUT> {
         self.weights(i).map(|v| _mm256_castsi256_ps(v))
     }
 
-    /// Activations of token `t` that are multiplied by vector `i` of the panels: as many as fill 32 bits.
+    /// The first token's activations.
+    #[inline(always)]
+    pub(super) fn input(&self) -> *const Vector {
+        self.x
+    }
+
+    /// Activations of token `t` that are multiplied by pair `i` of the panel: as many as fill 32 bits.
     #[inline(always)]
     pub(super) fn word(&self, t: usize, i: usize) -> i32 {
         *self.at(t, i)
