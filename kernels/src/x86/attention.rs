@@ -2,6 +2,7 @@
 
 use std::arch::x86_64::*;
 
+use super::INTEL;
 use super::avx2::{exp_parts, load_f16, load_f32, load_f32_bytes, pad, rms_scale, store_f32};
 use super::avx2_dot::hsum;
 use crate::attention::{AttentionKernels, Rows, RowsMut};
@@ -21,9 +22,10 @@ pub(super) const KERNELS: AttentionKernels = AttentionKernels {
     norm_rotate: |head, w, eps, cos, sin, scale| unsafe { norm_rotate(head, w, eps, cos, sin, scale) },
 };
 
-/// How far ahead of the multiplications a panel of F16 is fetched, in bytes. Panels lie one behind the other, but the
-/// processor's own prefetching stops at the end of a page; this is a block of 64 positions of 64 dimensions ahead.
-const AHEAD: usize = 16384;
+/// How far ahead of the multiplications panels of F16 are fetched, in bytes, on Intel's processors and on others. Panels lie
+/// one behind the other, but the processor's own prefetching stops at the end of a page. Sapphire Rapids generates a sixth
+/// faster at 8,192 tokens with 2,048 than with 16,384 or none, Zen 4 as fast with any.
+const AHEAD: [usize; 2] = [2048, 16384];
 
 /// Vectors of a panel's row.
 const VECTORS: usize = PANEL / 8;
@@ -78,10 +80,11 @@ fn multiply_tile<const ROWS: usize, const N: usize>(
             sums[r][c] = load_f32(&out[c]);
         }
     }
+    let ahead = AHEAD[usize::from(!*INTEL)];
     for (i, b) in b.iter().enumerate() {
         // What is decoded into scratch is in the nearest cache.
         if N == 2 {
-            _mm_prefetch(b.as_ptr().cast::<i8>().wrapping_add(AHEAD), _MM_HINT_T0);
+            _mm_prefetch(b.as_ptr().cast::<i8>().wrapping_add(ahead), _MM_HINT_T0);
         }
         let mut x = [_mm256_setzero_ps(); ROWS];
         for r in 0..ROWS {

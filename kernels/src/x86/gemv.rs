@@ -6,8 +6,8 @@
 //! taken out of their blocks once for all tokens; every token's sums are taken in the same order as that of one alone.
 
 use std::arch::x86_64::*;
-use std::sync::LazyLock;
 
+use super::INTEL;
 use super::avx2::{load_f32, store_f32};
 use super::avx2_dot::{bit, hsum, load, load_128, shifted, two_bits};
 use crate::format::TensorType;
@@ -321,9 +321,6 @@ fn look_ahead<const BYTES: usize>(w: &[u8; BYTES], intel: bool) {
         }
     }
 }
-
-/// Whether the processor is Intel's.
-static INTEL: LazyLock<bool> = LazyLock::new(|| __cpuid(0).ebx.to_le_bytes() == *b"Genu");
 
 #[inline]
 #[target_feature(enable = "avx2")]

@@ -1,5 +1,8 @@
 //! Kernels for x86-64, one file an instruction set level and kind of kernel.
 
+use std::arch::x86_64::__cpuid;
+use std::sync::LazyLock;
+
 /// Compiles functions once more for the instruction set level `$set`, as a module of that name. What they call by name
 /// alone is looked up in [`products`] of that level. A macro, as the instructions that a function may use cannot be a
 /// parameter of it.
@@ -40,3 +43,6 @@ pub(crate) mod probe;
 mod products;
 pub(crate) mod search;
 mod tile;
+
+/// Whether the processor is Intel's, which reads ahead in other ways than AMD's.
+static INTEL: LazyLock<bool> = LazyLock::new(|| __cpuid(0).ebx.to_le_bytes() == *b"Genu");
