@@ -53,8 +53,8 @@ pub(crate) fn read_ahead(map: &Mmap, range: Range<usize>) {
 pub const LARGE_PAGE: usize = 2 << 20;
 
 /// Asks that what is read of a mapped file is kept in large pages. Linux does so on file systems that can (ext4 since 6.16,
-/// XFS, btrfs), with what its cache does not hold already; by small pages one thread of a Sapphire Rapids under a
-/// hypervisor reads 11 GB/s, by large ones 18.
+/// XFS, btrfs), with what its cache does not hold already; by small pages one thread of a Xeon under a hypervisor
+/// reads 11 GB/s, by large ones 18.
 pub(crate) fn map_large_pages(map: &Mmap) {
     #[cfg(target_os = "linux")]
     let _ = map.advise(memmap2::Advice::HugePage);
