@@ -2,8 +2,8 @@
 //!
 //! AMX has eight registers of sixteen rows of 64 bytes. One instruction adds the products of up to sixteen tokens and
 //! sixteen rows of weights, 64 elements of K long, which it takes as long for as for the fewer that share a scale. What is
-//! left is to scale and add the integer sums: they go through memory to the registers of AVX-512, those of a step while the
-//! next step's are computed.
+//! left is to scale and add the integer sums: they go through memory to the registers of AVX-512, those of a step while
+//! those of the next ones are computed.
 
 use std::arch::asm;
 use std::arch::x86_64::*;
@@ -145,7 +145,7 @@ unsafe fn multiply_bytes<const SUBS: usize, const MIDDLE: i32>(
                     asm!("ldtilecfg [{}]", in(reg) &shapes, options(readonly, nostack, preserves_flags))
                 };
             }
-            // SAFETY: `out` lends the results of all panels and tokens.
+            // SAFETY: `out` lends the results of all panels and tokens; the registers are configured for the tile.
             unsafe { tiles[configured - 1](Tile::new(panel, input, ROW_INPUT, (first, n), out, p)) };
         }
     }
@@ -162,6 +162,9 @@ const BUFFERS: usize = 4;
 type Sums<const T: usize> = MaybeUninit<[__m512i; T]>;
 
 /// Sixteen rows and T tokens, SUBS scales and offsets a step.
+///
+/// # Safety
+/// As of [`tile::Function`]; the registers have the [`Shapes`] for T tokens.
 #[target_feature(enable = "avx512f")]
 unsafe fn tile_bytes<const T: usize, const SUBS: usize, const MIDDLE: i32>(tile: Tile<'_>) {
     let mut acc = [_mm512_setzero_ps(); T];
@@ -178,7 +181,8 @@ unsafe fn tile_bytes<const T: usize, const SUBS: usize, const MIDDLE: i32>(tile:
     let mut computed = 0..parts;
     for part in 0..parts {
         for next in computed.by_ref().take(if part == 0 { AHEAD + 1 } else { 1 }) {
-            products::<T, SUBS>(&steps.at(next / SUBS), next % SUBS, &mut sums[next % BUFFERS]);
+            // SAFETY: the registers have the shapes, by the contract.
+            unsafe { products::<T, SUBS>(&steps.at(next / SUBS), next % SUBS, &mut sums[next % BUFFERS]) };
         }
         let (step, sub) = (steps.at(part / SUBS), part % SUBS);
         // SAFETY: they were filled AHEAD turns before, and are filled again in the turns after this one.
@@ -203,10 +207,13 @@ unsafe fn tile_bytes<const T: usize, const SUBS: usize, const MIDDLE: i32>(tile:
     }
 }
 
-/// The products of part `sub` of a step; the registers have the shapes for them.
+/// The products of part `sub` of a step.
+///
+/// # Safety
+/// The registers have the [`Shapes`] for T tokens.
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn products<const T: usize, const SUBS: usize>(
+unsafe fn products<const T: usize, const SUBS: usize>(
     step: &Step<'_, T, ROW_INPUT>,
     sub: usize,
     sums: &mut Sums<T>,
@@ -225,6 +232,7 @@ fn products<const T: usize, const SUBS: usize>(
             w = in(reg) step.pair(QUADS / SUBS * sub),
             sums = in(reg) sums.as_mut_ptr(),
             stride = in(reg) STRIDE,
+            out("tmm0") _, out("tmm2") _, out("tmm4") _,
             options(nostack, preserves_flags),
         );
     }
