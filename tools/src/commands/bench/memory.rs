@@ -33,8 +33,12 @@ pub fn run_and_watch(command: &mut Command) -> io::Result<(Output, Option<u64>)>
         });
         let output = child.wait_with_output();
         ended.store(true, Ordering::Relaxed);
-        let most = watch.join().unwrap_or(None);
-        Ok((output?, most))
+        let (output, most) = (output?, watch.join().unwrap_or(None));
+        // POSIX lets a program that is not there show by this status alone, and emulators of another processor do.
+        if output.status.code() == Some(127) && output.stdout.is_empty() && output.stderr.is_empty() {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        Ok((output, most))
     })
 }
 
@@ -54,5 +58,7 @@ mod tests {
         // A shell holds some hundred KiB to some MiB.
         assert!((100 << 10..50 << 20).contains(&peak.unwrap()), "{peak:?}");
         assert!(own_peak().unwrap() > 0);
+        let error = run_and_watch(Command::new("sh").args(["-c", "exit 127"])).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
     }
 }
