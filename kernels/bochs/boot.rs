@@ -81,9 +81,6 @@ long:
     bt $16, %ebx
     jnc 1f
     mov $0xE7, %eax
-    bt $24, %edx
-    jnc 1f
-    mov $0x600E7, %eax
 1:  xor %ecx, %ecx
     xor %edx, %edx
     xsetbv
@@ -191,14 +188,6 @@ fn shut_down(how: &str, code: u64) -> ! {
     loop {
         core::hint::spin_loop();
     }
-}
-
-/// Whether AMX is switched on: bits 17 and 18 of the register that was written at the start.
-fn has_amx() -> bool {
-    let states: u32;
-    // SAFETY: reads a register.
-    unsafe { asm!("xgetbv", in("ecx") 0, out("eax") states, out("edx") _, options(nomem, nostack)) };
-    states >> 17 & 3 == 3
 }
 
 fn write_register(register: u32, value: u64) {
@@ -397,8 +386,6 @@ extern "C" fn system_call(r: &mut Registers) {
                 write_register(0xC000_0100, r.rsi);
                 0
             }
-            // arch_prctl, which asks for AMX
-            158 if r.rdi == 0x1023 && has_amx() => 0,
             // futex: waiting would be for ever
             202 if r.rsi & 0x7f == 1 || r.rsi & 0x7f == 10 => 0,
             202 if *(r.rdi as *const u32) != r.rdx as u32 => AGAIN,

@@ -388,12 +388,8 @@ fn the_sets_are_listed_best_first() {
             && is_x86_feature_detected!("avx512vl")
             && is_x86_feature_detected!("avx512vnni");
         let avxvnni = is_x86_feature_detected!("avxvnni");
-        // Where the system tells of no features, the processor does.
         let features = std::fs::read_to_string("/proc/cpuinfo");
-        let amx = avx512vnni
-            && cfg!(target_os = "linux")
-            && std::arch::x86_64::__cpuid_count(7, 0).edx >> 24 & 3 == 3
-            && features.map_or(true, |features| features.contains("amx_int8"));
+        let amx = avx512vnni && features.is_ok_and(|features| features.contains(" amx_int8"));
         let sets = [("amx", amx), ("avx512vnni", avx512vnni), ("avxvnni", avxvnni), ("avx2", true)];
         expected.extend(sets.into_iter().filter(|&(_, there)| avx2 && there).map(|(name, _)| name));
     }
