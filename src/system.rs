@@ -49,7 +49,7 @@ pub(crate) fn read_ahead(map: &Mmap, range: Range<usize>) {
 }
 
 /// Bytes of a large page, on most systems. A file that is written in such pieces, each at a multiple of its size, is in the
-/// system's cache in large pages from the beginning: [`map_large_pages`].
+/// system's cache in large pages from the beginning, as those are that this library maps and reads from disk.
 pub const LARGE_PAGE: usize = 2 << 20;
 
 /// Asks that what is read of a mapped file is kept in large pages. Linux does so on file systems that can (ext4 since 6.16,
