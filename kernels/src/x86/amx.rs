@@ -9,7 +9,7 @@ use std::arch::asm;
 use std::arch::x86_64::*;
 use std::mem::MaybeUninit;
 
-use super::avx512vnni;
+use super::avx512vnni::{self, add_scaled};
 use super::gemm::floats;
 use super::gemm_pack as pack;
 use super::tile::{self, QUADS, Step, Tile, panel_step};
@@ -187,19 +187,7 @@ unsafe fn tile_bytes<const T: usize, const SUBS: usize, const MIDDLE: i32>(tile:
         let (step, sub) = (steps.at(part / SUBS), part % SUBS);
         // SAFETY: they were filled AHEAD turns before, and are filled again in the turns after this one.
         let sums = unsafe { sums[part % BUFFERS].assume_init_ref() };
-        // SAFETY: a pair of vectors is 64 aligned bytes.
-        let floats = |i| unsafe { _mm512_load_ps(step.pair(i).as_ptr().cast()) };
-        let d = floats(QUADS + sub);
-        for (t, acc) in acc.iter_mut().enumerate() {
-            let scale = _mm512_mul_ps(d, _mm512_set1_ps(step.scale(t)));
-            *acc = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums[t]), scale, *acc);
-        }
-        if MIDDLE == 0 {
-            let offset = floats(QUADS + SUBS + sub);
-            for (t, acc) in acc.iter_mut().enumerate() {
-                *acc = _mm512_fmadd_ps(offset, _mm512_set1_ps(step.sum::<SUBS>(t, sub)), *acc);
-            }
-        }
+        add_scaled::<T, SUBS, MIDDLE>(&step, sub, sums, &mut acc);
     }
     for (t, acc) in acc.into_iter().enumerate() {
         // SAFETY: as above.

@@ -9,7 +9,7 @@ use std::arch::x86_64::*;
 
 use super::avx2;
 use super::avx512_few;
-use super::tile::{self, Level, QUADS, TOKENS, Tile, multiply, panel_step};
+use super::tile::{self, Level, QUADS, Step, TOKENS, Tile, multiply, panel_step};
 use crate::gemm::{Multiply, Out, ROW_INPUT, Vector};
 use crate::isa::Kernels;
 
@@ -73,8 +73,6 @@ unsafe fn tile_bytes<const T: usize, const SUBS: usize, const MIDDLE: i32>(tile:
         }
     }
     for step in tile.steps::<T, ROW_INPUT>(panel_step(SUBS, MIDDLE)) {
-        // SAFETY: a pair is 64 aligned bytes.
-        let weights = |i| unsafe { _mm512_loadu_si512(step.pair(i).as_ptr().cast()) };
         for sub in 0..SUBS {
             let mut sums = [_mm512_setzero_si512(); T];
             if MIDDLE != 0 {
@@ -83,28 +81,48 @@ unsafe fn tile_bytes<const T: usize, const SUBS: usize, const MIDDLE: i32>(tile:
                 }
             }
             for g in sub * QUADS / SUBS..(sub + 1) * QUADS / SUBS {
-                let w = weights(g);
+                let w = weights(&step, g);
                 for (t, sum) in sums.iter_mut().enumerate() {
                     *sum = _mm512_dpbusd_epi32(*sum, w, _mm512_set1_epi32(step.word(t, g)));
                 }
             }
-            let floats = |i| _mm512_castsi512_ps(weights(i));
-            let d = floats(QUADS + sub);
-            for (t, acc) in acc.iter_mut().enumerate() {
-                let scale = _mm512_mul_ps(d, _mm512_set1_ps(step.scale(t)));
-                *acc = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums[t]), scale, *acc);
-            }
-            if MIDDLE == 0 {
-                let offset = floats(QUADS + SUBS + sub);
-                for (t, acc) in acc.iter_mut().enumerate() {
-                    *acc = _mm512_fmadd_ps(offset, _mm512_set1_ps(step.sum::<SUBS>(t, sub)), *acc);
-                }
-            }
+            add_scaled::<T, SUBS, MIDDLE>(&step, sub, &sums, &mut acc);
         }
     }
     for (t, acc) in acc.into_iter().enumerate() {
         // SAFETY: as above.
         unsafe { _mm512_storeu_ps(tile.results(t), acc) };
+    }
+}
+
+/// A pair of the panel's vectors, of sixteen rows.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn weights<const T: usize>(step: &Step<'_, T, ROW_INPUT>, i: usize) -> __m512i {
+    // SAFETY: a pair is 64 bytes.
+    unsafe { _mm512_loadu_si512(step.pair(i).as_ptr().cast()) }
+}
+
+/// Adds integer sums, scaled, and the offsets, if they are stored.
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub(super) fn add_scaled<const T: usize, const SUBS: usize, const MIDDLE: i32>(
+    step: &Step<'_, T, ROW_INPUT>,
+    sub: usize,
+    sums: &[__m512i; T],
+    acc: &mut [__m512; T],
+) {
+    let floats = |i| _mm512_castsi512_ps(weights(step, i));
+    let d = floats(QUADS + sub);
+    for (t, acc) in acc.iter_mut().enumerate() {
+        let scale = _mm512_mul_ps(d, _mm512_set1_ps(step.scale(t)));
+        *acc = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums[t]), scale, *acc);
+    }
+    if MIDDLE == 0 {
+        let offset = floats(QUADS + SUBS + sub);
+        for (t, acc) in acc.iter_mut().enumerate() {
+            *acc = _mm512_fmadd_ps(offset, _mm512_set1_ps(step.sum::<SUBS>(t, sub)), *acc);
+        }
     }
 }
 
