@@ -110,12 +110,22 @@ fn help_and_unknown_commands() {
     assert!(finished.stderr.contains("/frobnicate is no command"), "{finished:?}");
 }
 
-/// Ctrl-C ends the answer, not the chat.
+/// Ctrl-C ends the answer, not the chat. An answer of this small model takes milliseconds, and may end before the interrupt
+/// comes: then it is tried again.
 #[cfg(unix)]
 #[test]
 fn an_interrupt_stops_the_answer_and_not_the_program() {
+    let interrupted = (0..50).map(|_| interrupted_chat()).find(|(_, stderr)| stderr.contains("Stopped."));
+    let (code, stderr) = interrupted.expect("one answer of fifty is stopped");
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(stderr.contains("/save FILE"), "{stderr}");
+}
+
+/// A chat whose first answer is interrupted and that is then asked for help: its status and what it says beside answers.
+#[cfg(unix)]
+fn interrupted_chat() -> (Option<i32>, String) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_brooklet"))
-        // Without a limit on tokens: the answer fills the context unless it is stopped.
+        // Without a limit on tokens.
         .args(["chat", "-m", model(), "--seed", "1", "--temp", "0", "--repeat-penalty", "1"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -124,17 +134,16 @@ fn an_interrupt_stops_the_answer_and_not_the_program() {
         .unwrap();
     let mut stdin = child.stdin.take().unwrap();
     let mut stdout = BufReader::new(child.stdout.take().unwrap());
-    stdin.write_all(b"Hello there\n").unwrap();
+    stdin.write_all(b"Count\n").unwrap();
     // The answer is under way.
     stdout.read_exact(&mut [0; 1]).unwrap();
     let interrupted = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
     assert!(interrupted.success());
     stdout.read_until(b'\n', &mut Vec::new()).unwrap();
-    stdin.write_all(b"/help\n").unwrap();
+    // Where the interrupt came too late, nobody may be there any more.
+    let _ = stdin.write_all(b"/help\n");
     drop(stdin);
     let mut stderr = String::new();
     child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
-    assert_eq!(child.wait().unwrap().code(), Some(0), "{stderr}");
-    assert!(stderr.contains("Stopped."), "{stderr}");
-    assert!(stderr.contains("/save FILE"), "{stderr}");
+    (child.wait().unwrap().code(), stderr)
 }
