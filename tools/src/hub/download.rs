@@ -164,17 +164,18 @@ impl Partial {
                 }
             }
         }
-        let (mut body, mut piece) = (answer.body, vec![0; LARGE_PAGE]);
+        bar.set_position(self.len);
+        let (mut body, mut piece) = (bar.wrap_read(answer.body), Vec::with_capacity(LARGE_PAGE));
         while self.len < self.size {
-            let left = usize::try_from(self.size - self.len).unwrap_or(usize::MAX);
-            let room = left.min(LARGE_PAGE - (self.len % LARGE_PAGE as u64) as usize);
-            let (n, end) =
-                read_full(&mut body, &mut piece[..room], |n| bar.set_position(self.len + n as u64));
-            self.file.write_all(&piece[..n]).map_err(|e| Failure::Final(self.write_error(e)))?;
-            self.hasher.update(&piece[..n]);
-            self.len += n as u64;
-            if let Some(end) = end {
-                let why = format!("it ends after {} of {} bytes{end}", self.len, self.size);
+            let room = (self.size - self.len).min(LARGE_PAGE as u64 - self.len % LARGE_PAGE as u64);
+            piece.clear();
+            let read = body.by_ref().take(room).read_to_end(&mut piece);
+            self.file.write_all(&piece).map_err(|e| Failure::Final(self.write_error(e)))?;
+            self.hasher.update(&piece);
+            self.len += piece.len() as u64;
+            if (piece.len() as u64) < room {
+                let error = read.err().map_or(String::new(), |e| format!(": {e}"));
+                let why = format!("it ends after {} of {} bytes{error}", self.len, self.size);
                 return Err(Failure::Passing(why, None));
             }
         }
@@ -196,22 +197,6 @@ impl Partial {
         }
         .unwrap_err()
     }
-}
-
-/// Fills `out` as far as the body goes, saying how far it is. How much that was and, where it is less than asked for, what
-/// the error adds.
-fn read_full(body: &mut impl Read, out: &mut [u8], progress: impl Fn(usize)) -> (usize, Option<String>) {
-    let mut n = 0;
-    while n < out.len() {
-        match body.read(&mut out[n..]) {
-            Ok(0) => return (n, Some(String::new())),
-            Ok(more) => n += more,
-            Err(e) if e.kind() == ErrorKind::Interrupted => continue,
-            Err(e) => return (n, Some(format!(": {e}"))),
-        }
-        progress(n);
-    }
-    (n, None)
 }
 
 fn cannot_write(partial: &Partial) -> String {
