@@ -113,24 +113,8 @@ unsafe fn multiply_bytes<const SUBS: usize, const MIDDLE: i32>(
     n: usize,
     out: Out,
 ) {
-    let tiles: [tile::Function; TOKENS] = [
-        tile_bytes::<1, SUBS, MIDDLE>,
-        tile_bytes::<2, SUBS, MIDDLE>,
-        tile_bytes::<3, SUBS, MIDDLE>,
-        tile_bytes::<4, SUBS, MIDDLE>,
-        tile_bytes::<5, SUBS, MIDDLE>,
-        tile_bytes::<6, SUBS, MIDDLE>,
-        tile_bytes::<7, SUBS, MIDDLE>,
-        tile_bytes::<8, SUBS, MIDDLE>,
-        tile_bytes::<9, SUBS, MIDDLE>,
-        tile_bytes::<10, SUBS, MIDDLE>,
-        tile_bytes::<11, SUBS, MIDDLE>,
-        tile_bytes::<12, SUBS, MIDDLE>,
-        tile_bytes::<13, SUBS, MIDDLE>,
-        tile_bytes::<14, SUBS, MIDDLE>,
-        tile_bytes::<15, SUBS, MIDDLE>,
-        tile_bytes::<16, SUBS, MIDDLE>,
-    ];
+    let tiles: [tile::Function; TOKENS] =
+        tiles!(tile_bytes, SUBS, MIDDLE, 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16);
     // Two tiles of as many tokens, or of one fewer.
     let n_tiles = n.div_ceil(TOKENS);
     let mut configured = 0;

@@ -44,20 +44,7 @@ unsafe fn multiply_bytes<const SUBS: usize, const MIDDLE: i32>(
     n: usize,
     out: Out,
 ) {
-    let tiles: [tile::Function; TOKENS] = [
-        tile_bytes::<1, SUBS, MIDDLE>,
-        tile_bytes::<2, SUBS, MIDDLE>,
-        tile_bytes::<3, SUBS, MIDDLE>,
-        tile_bytes::<4, SUBS, MIDDLE>,
-        tile_bytes::<5, SUBS, MIDDLE>,
-        tile_bytes::<6, SUBS, MIDDLE>,
-        tile_bytes::<7, SUBS, MIDDLE>,
-        tile_bytes::<8, SUBS, MIDDLE>,
-        tile_bytes::<9, SUBS, MIDDLE>,
-        tile_bytes::<10, SUBS, MIDDLE>,
-        tile_bytes::<11, SUBS, MIDDLE>,
-        tile_bytes::<12, SUBS, MIDDLE>,
-    ];
+    let tiles: [tile::Function; TOKENS] = tiles!(tile_bytes, SUBS, MIDDLE, 1 2 3 4 5 6 7 8 9 10 11 12);
     // SAFETY: by the contract of such a function.
     unsafe { multiply(&tiles, ROW_INPUT, panels, n_panels, input, n, out) };
 }

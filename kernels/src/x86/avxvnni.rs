@@ -34,8 +34,7 @@ unsafe fn multiply_bytes<const SUBS: usize, const MIDDLE: i32>(
     n: usize,
     out: Out,
 ) {
-    let tiles: [tile::Function; 3] =
-        [tile_bytes::<1, SUBS, MIDDLE>, tile_bytes::<2, SUBS, MIDDLE>, tile_bytes::<3, SUBS, MIDDLE>];
+    let tiles: [tile::Function; 3] = tiles!(tile_bytes, SUBS, MIDDLE, 1 2 3);
     // SAFETY: by the contract of such a function.
     unsafe { multiply(&tiles, ROW_INPUT, panels, n_panels, input, n, out) };
 }

@@ -29,6 +29,13 @@ macro_rules! for_tokens {
     };
 }
 
+/// Instances of a tile's function for one token, two, and so on.
+macro_rules! tiles {
+    ($tile:ident, $subs:ident, $middle:ident, $($t:literal)*) => {
+        [$($tile::<$t, $subs, $middle>),*]
+    };
+}
+
 pub(crate) mod amx;
 mod attention;
 pub(crate) mod avx2;
