@@ -86,9 +86,9 @@ fn build(root: &Path, target: &str) -> Result<(PathBuf, String)> {
         format!("--remap-path-prefix={}=brooklet", root.display()),
     ];
     if native {
-        // A static binary that can lie anywhere has 30,000 addresses to adjust; packed, they take a twentieth. The linker for
-        // the other target does not know how.
-        flags.push("-Clink-arg=-Wl,--pack-dyn-relocs=relr".to_string());
+        // A static binary that can lie anywhere has 30,000 addresses to adjust; packed, they take a twentieth. Functions of
+        // the same instructions are there once. The linker for the other target knows neither.
+        flags.push("-Clink-arg=-Wl,--pack-dyn-relocs=relr,--icf=all".to_string());
     }
     command.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f")).env("BROOKLET_DEMO", "models/demo");
     // What is linked together is optimized once more as the program's own source says, which is made small; loops in kernels

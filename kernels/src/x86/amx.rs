@@ -113,24 +113,26 @@ unsafe fn multiply_bytes<const SUBS: usize, const MIDDLE: i32>(
     n: usize,
     out: Out,
 ) {
-    let tiles: [tile::Function; TOKENS] =
-        tiles!(tile_bytes, SUBS, MIDDLE, 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16);
-    // Two tiles of as many tokens, or of one fewer.
-    let n_tiles = n.div_ceil(TOKENS);
+    // Few sizes, as every one is a function of a kilobyte for each kind of weights.
+    const SIZES: [usize; 6] = [1, 2, 4, 8, 12, TOKENS];
+    let tiles: [tile::Function; SIZES.len()] = tiles!(tile_bytes, SUBS, MIDDLE, 1 2 4 8 12 16);
     let mut configured = 0;
     for (p, panel) in panels.chunks_exact(panels.len() / n_panels).enumerate() {
-        for i in 0..n_tiles {
-            let [first, end] = [i, i + 1].map(|i| i * n / n_tiles);
-            if end - first != configured {
-                configured = end - first;
-                let shapes = Shapes::new::<SUBS>(configured);
+        let mut first = 0;
+        while first < n {
+            let size = SIZES.partition_point(|size| *size <= n - first) - 1;
+            let tokens = SIZES[size];
+            if tokens != configured {
+                configured = tokens;
+                let shapes = Shapes::new::<SUBS>(tokens);
                 // SAFETY: the shapes are within the registers' limits.
                 unsafe {
                     asm!("ldtilecfg [{}]", in(reg) &shapes, options(readonly, nostack, preserves_flags))
                 };
             }
             // SAFETY: `out` lends the results of all panels and tokens; the registers are configured for the tile.
-            unsafe { tiles[configured - 1](Tile::new(panel, input, ROW_INPUT, (first, n), out, p)) };
+            unsafe { tiles[size](Tile::new(panel, input, ROW_INPUT, (first, n), out, p)) };
+            first += tokens;
         }
     }
     // SAFETY: nothing is expected in the registers; empty they need not be saved.

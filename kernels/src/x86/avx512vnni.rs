@@ -46,10 +46,11 @@ unsafe fn multiply_bytes<const SUBS: usize, const MIDDLE: i32>(
 ) {
     let tiles: [tile::Function; TOKENS] = tiles!(tile_bytes, SUBS, MIDDLE, 1 2 3 4 5 6 7 8 9 10 11 12);
     // SAFETY: by the contract of such a function.
-    unsafe { multiply(&tiles, ROW_INPUT, panels, n_panels, input, n, out) };
+    unsafe { multiply(&tiles, ROW_INPUT, MIDDLE, panels, n_panels, input, n, out) };
 }
 
-/// Sixteen rows and T tokens, SUBS scales and offsets a step.
+/// Sixteen rows and T tokens, SUBS scales and offsets a step. What MIDDLE is beyond 0 is read from the tile, so that the
+/// functions for it are the same, which the linker finds.
 #[target_feature(enable = "avx512f,avx512vnni")]
 unsafe fn tile_bytes<const T: usize, const SUBS: usize, const MIDDLE: i32>(tile: Tile<'_>) {
     let mut acc = [_mm512_setzero_ps(); T];
@@ -59,12 +60,13 @@ unsafe fn tile_bytes<const T: usize, const SUBS: usize, const MIDDLE: i32>(tile:
             *acc = unsafe { _mm512_loadu_ps(tile.results(t)) };
         }
     }
+    let shift = _mm512_set1_epi32(tile.middle_bits() as i32);
     for step in tile.steps::<T, ROW_INPUT>(panel_step(SUBS, MIDDLE)) {
         for sub in 0..SUBS {
             let mut sums = [_mm512_setzero_si512(); T];
             if MIDDLE != 0 {
                 for (t, sum) in sums.iter_mut().enumerate() {
-                    *sum = start::<MIDDLE>(step.less::<SUBS>(t, sub));
+                    *sum = start(step.less::<SUBS>(t, sub), shift);
                 }
             }
             for g in sub * QUADS / SUBS..(sub + 1) * QUADS / SUBS {
@@ -113,20 +115,19 @@ pub(super) fn add_scaled<const T: usize, const SUBS: usize, const MIDDLE: i32>(
     }
 }
 
-/// MIDDLE, a power of two, times the number, in every element, by one instruction: of intrinsics the compiler makes three,
-/// that take turns with those that multiply.
+/// The number times a power of two, in every element, by a load and an instruction: of intrinsics alone the compiler makes
+/// three, that take turns with those that multiply.
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn start<const MIDDLE: i32>(less: &i32) -> __m512i {
-    let start;
-    // SAFETY: reads the number.
+fn start(less: &i32, shift: __m512i) -> __m512i {
+    let mut start = _mm512_set1_epi32(*less);
+    // SAFETY: a shift of registers.
     unsafe {
         asm!(
-            "vpslld {start}, dword ptr [{less}]{{1to16}}, {shift}",
-            start = out(zmm_reg) start,
-            less = in(reg) less,
-            shift = const MIDDLE.trailing_zeros(),
-            options(pure, readonly, nostack, preserves_flags),
+            "vpsllvd {start}, {start}, {shift}",
+            start = inout(zmm_reg) start,
+            shift = in(zmm_reg) shift,
+            options(pure, nomem, nostack, preserves_flags),
         );
     }
     start

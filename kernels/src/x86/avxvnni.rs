@@ -36,7 +36,7 @@ unsafe fn multiply_bytes<const SUBS: usize, const MIDDLE: i32>(
 ) {
     let tiles: [tile::Function; 3] = tiles!(tile_bytes, SUBS, MIDDLE, 1 2 3);
     // SAFETY: by the contract of such a function.
-    unsafe { multiply(&tiles, ROW_INPUT, panels, n_panels, input, n, out) };
+    unsafe { multiply(&tiles, ROW_INPUT, MIDDLE, panels, n_panels, input, n, out) };
 }
 
 /// Sixteen rows and T tokens, SUBS scales and offsets a step.

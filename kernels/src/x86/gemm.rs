@@ -72,7 +72,7 @@ unsafe fn multiply_bytes<const PER: usize, const SUBS: usize, const MIDDLE: i32>
         tile_bytes::<3, PER, SUBS, MIDDLE>,
     ];
     // SAFETY: by the contract of such a function.
-    unsafe { multiply(&tiles, ROW_INPUT, panels, n_panels, input, n, out) };
+    unsafe { multiply(&tiles, ROW_INPUT, MIDDLE, panels, n_panels, input, n, out) };
 }
 
 /// Sixteen rows and T tokens. PER `maddubs` are summed in i16; SUBS scales and offsets a step.
@@ -136,7 +136,7 @@ fn words(pack: Pack) -> Gemm {
 unsafe fn multiply_words(panels: &[Vector], n_panels: usize, input: &[Vector], n: usize, out: Out) {
     let tiles: [tile::Function; 3] = [tile_words::<1>, tile_words::<2>, tile_words::<3>];
     // SAFETY: by the contract of such a function.
-    unsafe { multiply(&tiles, tile::WORD_INPUT, panels, n_panels, input, n, out) };
+    unsafe { multiply(&tiles, tile::WORD_INPUT, 0, panels, n_panels, input, n, out) };
 }
 
 /// Sixteen rows and T tokens, integers of 8 bits and no offset.

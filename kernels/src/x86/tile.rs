@@ -108,15 +108,15 @@ pub(super) fn spread_words(x: Activations<'_>, first: usize, n: usize, k: Chunk,
 /// The processor must have the instructions; the tile must have as many tokens as the function is for.
 pub(super) type Function = unsafe fn(Tile<'_>);
 
-/// Takes the products of panels and `n` tokens, each of `input_step` vectors a step. `tiles` are for one token, two, and so
-/// on.
+/// Takes the products of panels and `n` tokens, each of `input_step` vectors a step, of integers that stand for themselves
+/// less `middle`. `tiles` are for one token, two, and so on.
 ///
 /// # Safety
 /// As of [`Multiply`] and [`Function`].
-#[inline(always)]
 pub(super) unsafe fn multiply(
     tiles: &[Function],
     input_step: usize,
+    middle: i32,
     panels: &[Vector],
     n_panels: usize,
     input: &[Vector],
@@ -126,7 +126,10 @@ pub(super) unsafe fn multiply(
     for (p, panel) in panels.chunks_exact(panels.len() / n_panels).enumerate() {
         for t in (0..n).step_by(tiles.len()) {
             // SAFETY: by the contract.
-            unsafe { tiles[tiles.len().min(n - t) - 1](Tile::new(panel, input, input_step, (t, n), out, p)) };
+            unsafe {
+                let tile = Tile { middle, ..Tile::new(panel, input, input_step, (t, n), out, p) };
+                tiles[tiles.len().min(n - t) - 1](tile);
+            }
         }
     }
 }
@@ -139,6 +142,7 @@ pub(super) struct Tile<'a> {
     /// Vectors of a step of the input.
     stride: usize,
     out: Out,
+    middle: i32,
 }
 
 impl<'a> Tile<'a> {
@@ -157,7 +161,8 @@ impl<'a> Tile<'a> {
     ) -> Self {
         // SAFETY: by the contract.
         let first = unsafe { out.first.add(t * out.stride + 2 * ROWS * p) };
-        Tile { panel, input: &input[input_step * t..], stride: input_step * n, out: Out { first, ..out } }
+        let input = &input[input_step * t..];
+        Tile { panel, input, stride: input_step * n, out: Out { first, ..out }, middle: 0 }
     }
 
     /// The steps: so many pairs of vectors of the panel, and T times INPUT vectors of the input.
@@ -183,6 +188,12 @@ impl<'a> Tile<'a> {
     /// Whether the products are to be added to the results.
     pub(super) fn adds(&self) -> bool {
         self.out.add
+    }
+
+    /// The logarithm of what integers stand for themselves less of, a power of two.
+    #[inline(always)]
+    pub(super) fn middle_bits(&self) -> u32 {
+        self.middle.trailing_zeros()
     }
 
     /// What the sums of token `t` begin with.
