@@ -5,10 +5,19 @@ use brooklet::Gguf;
 use brooklet::gguf::{GgufWriter, TensorPlan, Value};
 use std::fs;
 use std::path::Path;
+use std::sync::LazyLock;
+use tempfile::TempDir;
 
-/// The demo model's checkpoint, and a text of some windows.
+/// The demo model's checkpoint, and a text of two windows.
 fn inputs() -> [String; 2] {
-    ["models/demo", "LICENSE-APACHE"].map(|path| format!("{}/../{path}", env!("CARGO_MANIFEST_DIR")))
+    static DIR: LazyLock<TempDir> = LazyLock::new(|| {
+        let dir = tempfile::tempdir().expect("a directory");
+        let licence = fs::read_to_string(format!("{}/../LICENSE-APACHE", env!("CARGO_MANIFEST_DIR")));
+        fs::write(dir.path().join("licence.txt"), &licence.expect("it is there")[..3000]).expect("a text");
+        dir
+    });
+    let text = DIR.path().join("licence.txt");
+    [format!("{}/../models/demo", env!("CARGO_MANIFEST_DIR")), text.to_str().expect("UTF-8").to_string()]
 }
 
 fn ok(output: Output) -> Output {
@@ -63,7 +72,7 @@ fn a_receipt_says_what_was_measured_and_changes_nothing_else() {
     }
 
     let shown = ok(run(dir.path(), &["inspect", "with.gguf"])).stdout;
-    assert!(shown.contains("Receipt\n") && shown.contains("of LICENSE-APACHE (SHA-256 "), "{shown}");
+    assert!(shown.contains("Receipt\n") && shown.contains("of licence.txt (SHA-256 "), "{shown}");
     let kl = format!("{:.6} ± ", number(&with, "kl_divergence"));
     assert!(shown.lines().any(|line| line.contains("KL divergence, mean") && line.contains(&kl)), "{shown}");
     assert!(!ok(run(dir.path(), &["inspect", "plain.gguf"])).stdout.contains("Receipt\n"));

@@ -96,6 +96,15 @@ pub(super) struct Auto<'a> {
 impl Auto<'_> {
     /// A type for each matrix of the float file `float`, and the importance matrix that it was found with.
     pub fn measure(self, float: &Path, cancel: &AtomicBool) -> Result<(Types, Imatrix)> {
+        // Before anything that takes long.
+        let smallest = convert::smallest(float, &quantized())?;
+        let names: Vec<String> = smallest.keys().cloned().collect();
+        let room = Room::new(self.size, float, &names)?;
+        let smallest = smallest.into_values().map(|bytes| bytes.next_multiple_of(room.align)).sum();
+        if smallest > room.matrices {
+            return Err(room.too_small(smallest));
+        }
+
         let Calibration { mut session, windows, file: fine, directory } =
             Calibration::prepare(float, self.text, self.parse_special, self.threads, cancel)?;
         let file = |name: &str| directory.path().join(name);
@@ -135,12 +144,16 @@ impl Auto<'_> {
         let divergences = divergences.with_context(|| self.text.to_string())?;
 
         let room = Room::new(self.size, &fine, &names)?;
-        let types = choose(&roundings, &divergences, room.matrices, room.align).map_err(|smallest| {
-            anyhow!("--size: the smallest file that there is takes {}", room.show(smallest))
-        })?;
+        let types = choose(&roundings, &divergences, room.matrices, room.align);
+        let types = types.map_err(|smallest| room.too_small(smallest))?;
         note(summary(&types, &divergences).trim_end());
         Ok((types, imatrix))
     }
+}
+
+/// The types that matrices are tried in.
+fn quantized() -> Vec<TensorType> {
+    TensorType::ALL.into_iter().filter(|ty| ty.is_quantized()).collect()
 }
 
 /// What every matrix loses in every type.
@@ -156,8 +169,7 @@ fn try_types(float: &Path, imatrix: &Imatrix, cancel: &AtomicBool) -> Result<Vec
         cancel: Some(cancel),
         ..Options::default()
     };
-    let types: Vec<TensorType> = TensorType::ALL.into_iter().filter(|ty| ty.is_quantized()).collect();
-    let roundings = convert::roundings(float, &types, &options);
+    let roundings = convert::roundings(float, &quantized(), &options);
     bar.finish_and_clear();
     Ok(roundings?)
 }
@@ -192,13 +204,14 @@ impl Room {
         Ok(Room { matrices: size.saturating_sub(rest), align, rest, params })
     }
 
-    /// The size with matrices of so many bytes, rounded up, as `--size` takes it.
-    fn show(&self, matrices: u64) -> String {
+    /// An error for a size that matrices of so many bytes do not fit, rounded up; it says one that does as `--size` takes it.
+    fn too_small(&self, matrices: u64) -> anyhow::Error {
         let bytes = (matrices + self.rest) as f64;
-        match self.params {
+        let size = match self.params {
             None => format!("{:.1}MB", (bytes / 1e5).ceil() / 10.0),
             Some(params) => format!("{:.2}bpw", (bytes * 800.0 / params as f64).ceil() / 100.0),
-        }
+        };
+        anyhow!("--size: the smallest file that there is takes {size}")
     }
 }
 

@@ -25,7 +25,7 @@ pub use file_type::{Choice, FileType};
 pub use hf_config::HfConfig;
 pub use hf_tokenizer::{HfTokenizer, LFM2_REGEX};
 pub use lora::{Adapter, AdapterConfig};
-pub use quantize::{Rounding, quantize, quantize_with, roundings};
+pub use quantize::{Rounding, quantize, quantize_with, roundings, smallest};
 pub use safetensors::{Checkpoint, Tensor};
 
 pub(crate) use hf_tokenizer::byte_alphabet;

@@ -76,16 +76,12 @@ pub struct Rounding {
 /// As [`quantize`].
 pub fn roundings(input: &Path, types: &[TensorType], options: &Options) -> Result<Vec<Rounding>> {
     let gguf = Gguf::open(input)?;
-    let config = Config::from_gguf(&gguf)?;
-    let matrices: Vec<TensorSpec> = specs(&config)
-        .into_iter()
-        .filter(|s| s.role == Role::Matrix && gguf.tensor(&s.gguf).is_some())
-        .collect();
+    let matrices = matrices(&gguf)?;
     let mut progress = Progress { done: 0, total: (matrices.len() * types.len()) as u64 };
     let mut out = Vec::new();
     for &ty in types {
-        let fits = |spec: &&TensorSpec| spec.shape[0].is_multiple_of(ty.block_len());
-        let fitting: Types = matrices.iter().filter(fits).map(|spec| (spec.gguf.clone(), ty)).collect();
+        let fitting = matrices.iter().filter(|info| bytes_in(info, ty).is_some());
+        let fitting: Types = fitting.map(|info| (info.name.clone(), ty)).collect();
         let options = Options { types: Some(&fitting), ..*options };
         for job in jobs(input, &gguf, &options)?.iter().filter(|job| fitting.contains_key(&job.plan.name)) {
             let (name, bytes) = (job.plan.name.clone(), job.output_bytes());
@@ -97,6 +93,29 @@ pub fn roundings(input: &Path, types: &[TensorType], options: &Options) -> Resul
         }
     }
     Ok(out)
+}
+
+/// The fewest bytes that each matrix of the float file `input` takes in one of `types`, of those that it can have.
+///
+/// # Errors
+/// As [`quantize`].
+pub fn smallest(input: &Path, types: &[TensorType]) -> Result<BTreeMap<String, u64>> {
+    let gguf = Gguf::open(input)?;
+    let smallest = |info: &TensorInfo| types.iter().filter_map(|&ty| bytes_in(info, ty)).min();
+    Ok(matrices(&gguf)?.into_iter().filter_map(|info| Some((info.name.clone(), smallest(info)?))).collect())
+}
+
+/// The matrices that the file has.
+fn matrices(gguf: &Gguf) -> Result<Vec<&TensorInfo>> {
+    let specs = specs(&Config::from_gguf(gguf)?);
+    let matrices = specs.iter().filter(|spec| spec.role == Role::Matrix);
+    Ok(matrices.filter_map(|spec| gguf.tensor(&spec.gguf)).map(|view| view.info).collect())
+}
+
+/// What a matrix takes in a type that its rows have whole blocks of.
+fn bytes_in(info: &TensorInfo, ty: TensorType) -> Option<u64> {
+    let row = ty.bytes_for(*info.shape.first()?)?;
+    Some(row as u64 * info.shape[1..].iter().map(|n| *n as u64).product::<u64>())
 }
 
 /// As [`pipeline::run`], taking the text through the model once for so many matrices as fit into memory.
