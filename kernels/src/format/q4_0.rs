@@ -5,7 +5,7 @@
 use super::Format;
 use super::block::{Block, Unpacked, format, get_f16, put_f16};
 use super::q4_0_grid;
-use super::search::{Symmetric, invert, largest, nearest, steps, tame};
+use super::search::{Symmetric, invert, largest, nearest, steps, tame, truncate};
 
 pub(super) static FORMAT: Format = format::<Q4_0, 32, 18>("Q4_0");
 
@@ -78,5 +78,5 @@ pub(super) fn pack_nibbles(q: &[u8; 32], bytes: &mut [u8]) {
 /// The 4-bit number of `v` for a scale whose reciprocal is `id`.
 #[inline(always)]
 pub(super) fn nibble(v: f32, id: f32) -> u8 {
-    ((v * id + 8.5) as u8).min(15)
+    truncate(v * id + 8.5, 15.0)
 }

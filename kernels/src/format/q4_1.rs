@@ -5,7 +5,7 @@
 use super::Format;
 use super::block::{Block, Unpacked, format, get_f16, put_f16};
 use super::q4_0::pack_nibbles;
-use super::search::{Affine, invert, nearest, range, steps, tame, totals};
+use super::search::{Affine, invert, nearest, range, steps, tame, totals, truncate};
 
 pub(super) static FORMAT: Format = format::<Q4_1, 32, 20>("Q4_1");
 
@@ -35,7 +35,7 @@ impl Block<32, 20> for Q4_1 {
         let id = if d == 0.0 { 0.0 } else { 1.0 / d };
         put_f16(block, 0, d);
         put_f16(block, 2, min);
-        let q = |v: f32| (((v - min) * id + 0.5) as u8).min(15);
+        let q = |v: f32| truncate((v - min) * id + 0.5, 15.0);
         for (i, b) in block[4..].iter_mut().enumerate() {
             *b = q(x[i]) | q(x[i + 16]) << 4;
         }

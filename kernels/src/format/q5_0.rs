@@ -6,7 +6,7 @@
 use super::Format;
 use super::block::{Block, Unpacked, format, get_f16, put_f16};
 use super::q4_0::put_symmetric;
-use super::search::{Symmetric, largest, nearest, steps};
+use super::search::{Symmetric, largest, map, nearest, steps, truncate};
 
 pub(super) static FORMAT: Format = format::<Q5_0, 32, 22>("Q5_0");
 
@@ -33,7 +33,7 @@ impl Block<32, 22> for Q5_0 {
         let d = largest(x) / -16.0;
         let id = if d == 0.0 { 0.0 } else { 1.0 / d };
         put_f16(block, 0, d);
-        pack_5bit(x.map(|v| ((v * id + 16.5) as u8).min(31)), &mut block[2..]);
+        pack_5bit(map(x, |v| truncate(v * id + 16.5, 31.0)), &mut block[2..]);
     }
 
     fn encode_weighted(x: &[f32; 32], w: &[f32; 32], block: &mut [u8; 22]) {

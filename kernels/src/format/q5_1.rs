@@ -6,7 +6,7 @@ use super::Format;
 use super::block::{Block, Unpacked, format, get_f16, put_f16};
 use super::q4_1::put_affine;
 use super::q5_0::{pack_5bit, unpack_5bit};
-use super::search::{Affine, nearest, range, steps};
+use super::search::{Affine, map, nearest, range, steps, truncate};
 
 pub(super) static FORMAT: Format = format::<Q5_1, 32, 24>("Q5_1");
 
@@ -33,7 +33,7 @@ impl Block<32, 24> for Q5_1 {
         let id = if d == 0.0 { 0.0 } else { 1.0 / d };
         put_f16(block, 0, d);
         put_f16(block, 2, min);
-        pack_5bit(x.map(|v| (((v - min) * id + 0.5) as u8).min(31)), &mut block[4..]);
+        pack_5bit(map(x, |v| truncate((v - min) * id + 0.5, 31.0)), &mut block[4..]);
     }
 
     fn encode_weighted(x: &[f32; 32], w: &[f32; 32], block: &mut [u8; 24]) {

@@ -13,6 +13,7 @@
 //! be one that hardly counts. Functions with `WEIGHTED` false never look at the weights.
 
 use half::f16;
+use std::cmp::Ordering;
 
 /// The largest magnitude that the encoders with a search take in; f16 scales cannot hold much more.
 const LARGEST: f32 = 524_288.0;
@@ -52,22 +53,72 @@ fn each<T: Copy + Default, const C: usize>(f: impl Fn(usize) -> T) -> [T; C] {
     out
 }
 
+/// `f` of each: `array::map`, but as [`each`].
+#[inline(always)]
+pub(super) fn map<T: Copy, U: Copy + Default, const C: usize>(of: &[T; C], f: impl Fn(T) -> U) -> [U; C] {
+    each(|i| f(of[i]))
+}
+
 /// The value of largest magnitude, the first of equals; NaN never is it.
 #[inline(always)]
 pub(super) fn largest(x: &[f32]) -> f32 {
-    x.iter().fold(0.0f32, |max, &v| if v.abs() > max.abs() { v } else { max })
+    const MAGNITUDE: u32 = u32::MAX >> 1;
+    // As integers, floats of a sign order as their magnitudes do: signed, the positive are the largest, and the other way
+    // round without. A fold over floats would wait for each comparison.
+    let (mut positive, mut negative) = (0, 0);
+    for v in x {
+        let bits = v.to_bits();
+        let bits = if bits & MAGNITUDE > f32::INFINITY.to_bits() { 0 } else { bits };
+        positive = (bits as i32).max(positive);
+        negative = bits.max(negative);
+    }
+    let positive = positive as u32;
+    let of_negative = if negative > MAGNITUDE { negative & MAGNITUDE } else { 0 };
+    match positive.cmp(&of_negative) {
+        Ordering::Greater => f32::from_bits(positive),
+        Ordering::Less => f32::from_bits(negative),
+        Ordering::Equal => {
+            x.iter().copied().find(|v| *v != 0.0 && v.abs().to_bits() == positive).unwrap_or(0.0)
+        }
+    }
 }
 
 /// The smallest and the largest value, not counting NaN.
 #[inline(always)]
-pub(super) fn range(x: &[f32]) -> (f32, f32) {
-    x.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(min, max), &v| (min.min(v), max.max(v)))
+pub(super) fn range<const N: usize>(x: &[f32; N]) -> (f32, f32) {
+    const { assert!(N.is_multiple_of(8)) };
+    let (mut min, mut max) = ([f32::INFINITY; 8], [f32::NEG_INFINITY; 8]);
+    for x in x.as_chunks::<8>().0 {
+        for i in 0..8 {
+            min[i] = if x[i] < min[i] { x[i] } else { min[i] };
+            max[i] = if x[i] > max[i] { x[i] } else { max[i] };
+        }
+    }
+    (reduce(&min, |a, b| if b < a { b } else { a }), reduce(&max, |a, b| if b > a { b } else { a }))
+}
+
+/// All of them, sixteen at most, joined by `f`, halves with halves, so that few wait for each other. To join one with itself
+/// must give it.
+#[inline(always)]
+fn reduce<const C: usize>(of: &Lanes<C>, f: impl Fn(f32, f32) -> f32) -> f32 {
+    const { assert!(C.is_power_of_two() && C <= 16) };
+    // A loop over the sizes would keep them in memory.
+    let at = |i: usize| if i < C { of[i] } else { of[i % C] };
+    let eight: Lanes<8> = each(|i| f(at(i), at(i + 8)));
+    let four: Lanes<4> = each(|i| f(eight[i], eight[i + 4]));
+    let two: Lanes<2> = each(|i| f(four[i], four[i + 2]));
+    f(two[0], two[1])
 }
 
 /// `x` with what is not finite or too large replaced: NaN by 0, the rest by ±[`LARGEST`].
 #[inline(always)]
 pub(super) fn tame<const N: usize>(x: &[f32; N]) -> [f32; N] {
-    x.map(|v| if v.is_nan() { 0.0 } else { v.clamp(-LARGEST, LARGEST) })
+    // Comparisons that NaN fails; calls of `clamp` would keep the loop from vectorizing.
+    map(x, |v| {
+        let v = if v > LARGEST { LARGEST } else { v };
+        let v = if v < -LARGEST { -LARGEST } else { v };
+        if v.is_nan() { 0.0 } else { v }
+    })
 }
 
 /// `w` made fit to search with: 1 on average, and no element without any weight. Only their ratios count; what is not
@@ -90,6 +141,16 @@ pub(super) fn nearest(v: f32, lo: f32, hi: f32) -> f32 {
     let v = if v < lo { lo } else { v };
     let v = if v > hi { hi } else { v };
     (v + NO_FRACTION) - NO_FRACTION
+}
+
+/// `v` without its fraction, in `0..=most`, which is a byte; 0 for NaN. A cast of the float, which may be anything, would keep
+/// loops from vectorizing.
+#[inline(always)]
+pub(super) fn truncate(v: f32, most: f32) -> u8 {
+    let v = if v > 0.0 { v } else { 0.0 };
+    let v = if v < most { v } else { most };
+    // SAFETY: it is within 0 to 255.
+    unsafe { v.to_int_unchecked::<i32>() as u8 }
 }
 
 /// The reciprocal, or 0 where there is none: a scale of 0 makes every integer 0.
@@ -165,12 +226,15 @@ impl Symmetric {
             }
             best = (total, d, scales);
             d = to_f16(xq * invert(qq));
+            if d == best.1 {
+                break;
+            }
         }
         let (_, d, scales) = best;
         let mut q = [0; 256];
         for (g, q) in q.as_chunks_mut::<N>().0.iter_mut().enumerate() {
             let id = invert(d * scales[g]);
-            *q = x[g].map(|v| nearest(v * id, self.q.0, self.q.1) as i8);
+            *q = map(&x[g], |v| nearest(v * id, self.q.0, self.q.1) as i8);
         }
         SymmetricFit { d, scales: scales.map(|s| s as i8), q }
     }
@@ -358,8 +422,11 @@ impl Affine {
         ];
         let (x, w) = (x.as_chunks::<N>().0, w.as_chunks::<N>().0);
         let (mut free, mut of_groups) = ([(0.0, 0.0); GROUPS], [(0.0, 0.0); GROUPS]);
+        // All of them first: each is a long chain, and these need not wait for each other.
         for g in 0..GROUPS {
             of_groups[g] = totals::<WEIGHTED>(&x[g], &w[g]);
+        }
+        for g in 0..GROUPS {
             free[g] = self.free::<N, WEIGHTED>(&x[g], &w[g], of_groups[g]);
         }
         let max = free.iter().fold((0.0f32, 0.0f32), |max, f| (max.0.max(f.0), max.1.max(f.1)));
@@ -398,12 +465,15 @@ impl Affine {
                 d = to_f16((x_sq * m_m - x_m * sq_m) / det);
                 dmin = to_f16(((x_sq * sq_m - x_m * sq_sq) / det).max(0.0));
             }
+            if (d, dmin) == (best.1, best.2) {
+                break;
+            }
         }
         let (_, d, dmin, scales, mins) = best;
         let mut q = [0; 256];
         for (g, q) in q.as_chunks_mut::<N>().0.iter_mut().enumerate() {
             let (id, min) = (invert(d * scales[g]), dmin * mins[g]);
-            *q = x[g].map(|v| nearest((v + min) * id, 0.0, self.q) as i8);
+            *q = map(&x[g], |v| nearest((v + min) * id, 0.0, self.q) as i8);
         }
         AffineFit { d, dmin, scales: scales.map(|s| s as u8), mins: mins.map(|m| m as u8), q }
     }
@@ -421,23 +491,20 @@ impl Affine {
         if hi - lo < SMALLEST {
             return (0.0, -lo);
         }
-        let sums = |id: &_, min: &_| self.sums::<N, WEIGHTED>(x, w, totals, id, min);
-        let refined = |fit: &Sums| {
-            let fits: [(f32, f32); TRIALS] = each(|i| fit.fit(i, self.min));
-            sums(&each(|i| invert(fits[i].0)), &each(|i| fits[i].1))
-        };
         if !WEIGHTED {
-            return refined(&sums(&each(|i| self.trials[i] / (hi - lo)), &[-lo; TRIALS])).best(self.min).1;
+            let id = each(|i| self.trials[i] / (hi - lo));
+            let fit = self.sums::<N, WEIGHTED>(x, w, totals, &id, &[-lo; TRIALS]);
+            return self.refined::<N, WEIGHTED>(x, w, totals, &fit).best(self.min).1;
         }
         let mut best = (f32::NEG_INFINITY, (0.0, 0.0));
         for stretch in STRETCHES {
             // What the range loses where the trials stretch, it loses at either end or at both.
             for end in if stretch == 1.0 { &[0.0][..] } else { &[0.0, 0.5, 1.0] } {
                 let from = lo + end * (1.0 - 1.0 / stretch) * (hi - lo);
-                let mut fit =
-                    sums(&each(|i| self.trials[i] * stretch / (hi - lo)), &[(-from).max(self.min); TRIALS]);
+                let id = each(|i| self.trials[i] * stretch / (hi - lo));
+                let mut fit = self.sums::<N, WEIGHTED>(x, w, totals, &id, &[(-from).max(self.min); TRIALS]);
                 for _ in 1..FITS {
-                    fit = refined(&fit);
+                    fit = self.refined::<N, WEIGHTED>(x, w, totals, &fit);
                 }
                 let found = fit.best(self.min);
                 if found.0 > best.0 {
@@ -446,6 +513,19 @@ impl Affine {
             }
         }
         best.1
+    }
+
+    /// The sums for `q` from every trial's best scale and minimum. No closure, which would be compiled for itself.
+    #[inline(always)]
+    fn refined<const N: usize, const WEIGHTED: bool>(
+        &self,
+        x: &[f32; N],
+        w: &[f32; N],
+        totals: (f32, f32),
+        fit: &Sums,
+    ) -> Sums {
+        let fits: [(f32, f32); TRIALS] = each(|i| fit.fit(i, self.min));
+        self.sums::<N, WEIGHTED>(x, w, totals, &each(|i| invert(fits[i].0)), &each(|i| fits[i].1))
     }
 
     /// The sums for `q` from the reciprocals of trial scales and from trial minima.
@@ -519,7 +599,11 @@ impl Sums {
 /// The place of the largest value, the first of equals.
 #[inline(always)]
 fn argmax<const C: usize>(v: &Lanes<C>) -> usize {
-    (1..C).fold(0, |best, i| if v[i] > v[best] { i } else { best })
+    // No branches: which it is cannot be foreseen.
+    let largest = reduce(v, |a, b| if b > a { b } else { a });
+    let places = (0..C).fold(0u32, |places, i| places | u32::from(v[i] == largest) << i);
+    // None where all are NaN.
+    if places == 0 { 0 } else { places.trailing_zeros() as usize }
 }
 
 /// `TRIALS` values from `from` on, `step` apart.

@@ -61,7 +61,12 @@ pub(crate) fn sums_512<const WEIGHTED: bool>(
         let wq = if WEIGHTED { _mm512_mul_ps(w, q) } else { q };
         sums[0] = _mm512_add_ps(sums[0], wq);
         sums[1] = _mm512_add_ps(sums[1], _mm512_mul_ps(x, wq));
-        sums[2] = _mm512_add_ps(sums[2], _mm512_mul_ps(q, wq));
+        sums[2] = if WEIGHTED {
+            _mm512_add_ps(sums[2], _mm512_mul_ps(q, wq))
+        } else {
+            // Squares of small integers: nothing is rounded either way.
+            _mm512_fmadd_ps(q, q, sums[2])
+        };
     }
     for (out, sums) in out.iter_mut().zip(sums) {
         // SAFETY: a store of sixteen floats.
