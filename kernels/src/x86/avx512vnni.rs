@@ -9,7 +9,7 @@ use std::arch::x86_64::*;
 
 use super::avx2;
 use super::avx512_few;
-use super::tile::{self, Level, QUADS, Step, TOKENS, Tile, multiply, panel_step};
+use super::tile::{self, Level, QUADS, Step, TOKENS, Tile, Tiles, panel_step};
 use crate::gemm::{Multiply, Out, ROW_INPUT, Vector};
 use crate::isa::Kernels;
 
@@ -45,8 +45,9 @@ unsafe fn multiply_bytes<const SUBS: usize, const MIDDLE: i32>(
     out: Out,
 ) {
     let tiles: [tile::Function; TOKENS] = tiles!(tile_bytes, SUBS, MIDDLE, 1 2 3 4 5 6 7 8 9 10 11 12);
+    let tiles = Tiles { functions: &tiles, input_step: ROW_INPUT, middle: MIDDLE };
     // SAFETY: by the contract of such a function.
-    unsafe { multiply(&tiles, ROW_INPUT, MIDDLE, panels, n_panels, input, n, out) };
+    unsafe { tiles.multiply(panels, n_panels, input, n, out) };
 }
 
 /// Sixteen rows and T tokens, SUBS scales and offsets a step. What MIDDLE is beyond 0 is read from the tile, so that the

@@ -5,7 +5,7 @@
 
 use std::arch::x86_64::*;
 
-use super::tile::{self, Level, QUADS, Tile, multiply, panel_step};
+use super::tile::{self, Level, QUADS, Tile, Tiles, panel_step};
 use super::{avx2, gemv};
 use crate::gemm::{Multiply, Out, ROW_INPUT, Vector};
 use crate::isa::Kernels;
@@ -35,8 +35,9 @@ unsafe fn multiply_bytes<const SUBS: usize, const MIDDLE: i32>(
     out: Out,
 ) {
     let tiles: [tile::Function; 3] = tiles!(tile_bytes, SUBS, MIDDLE, 1 2 3);
+    let tiles = Tiles { functions: &tiles, input_step: ROW_INPUT, middle: MIDDLE };
     // SAFETY: by the contract of such a function.
-    unsafe { multiply(&tiles, ROW_INPUT, MIDDLE, panels, n_panels, input, n, out) };
+    unsafe { tiles.multiply(panels, n_panels, input, n, out) };
 }
 
 /// Sixteen rows and T tokens, SUBS scales and offsets a step.

@@ -10,7 +10,7 @@
 use std::arch::x86_64::*;
 
 use super::gemm_pack as pack;
-use super::tile::{self, PAIRS, QUADS, Tile, multiply, panel_step};
+use super::tile::{self, PAIRS, QUADS, Tile, Tiles, panel_step};
 use crate::format::TensorType;
 use crate::gemm::{Gemm, Kind, Out, Pack, ROW_INPUT, STEP, Vector, spread_floats};
 
@@ -71,8 +71,9 @@ unsafe fn multiply_bytes<const PER: usize, const SUBS: usize, const MIDDLE: i32>
         tile_bytes::<2, PER, SUBS, MIDDLE>,
         tile_bytes::<3, PER, SUBS, MIDDLE>,
     ];
+    let tiles = Tiles { functions: &tiles, input_step: ROW_INPUT, middle: MIDDLE };
     // SAFETY: by the contract of such a function.
-    unsafe { multiply(&tiles, ROW_INPUT, MIDDLE, panels, n_panels, input, n, out) };
+    unsafe { tiles.multiply(panels, n_panels, input, n, out) };
 }
 
 /// Sixteen rows and T tokens. PER `maddubs` are summed in i16; SUBS scales and offsets a step.
@@ -135,8 +136,9 @@ fn words(pack: Pack) -> Gemm {
 #[target_feature(enable = "avx2,fma")]
 unsafe fn multiply_words(panels: &[Vector], n_panels: usize, input: &[Vector], n: usize, out: Out) {
     let tiles: [tile::Function; 3] = [tile_words::<1>, tile_words::<2>, tile_words::<3>];
+    let tiles = Tiles { functions: &tiles, input_step: tile::WORD_INPUT, middle: 0 };
     // SAFETY: by the contract of such a function.
-    unsafe { multiply(&tiles, tile::WORD_INPUT, 0, panels, n_panels, input, n, out) };
+    unsafe { tiles.multiply(panels, n_panels, input, n, out) };
 }
 
 /// Sixteen rows and T tokens, integers of 8 bits and no offset.

@@ -108,27 +108,37 @@ pub(super) fn spread_words(x: Activations<'_>, first: usize, n: usize, k: Chunk,
 /// The processor must have the instructions; the tile must have as many tokens as the function is for.
 pub(super) type Function = unsafe fn(Tile<'_>);
 
-/// Takes the products of panels and `n` tokens, each of `input_step` vectors a step, of integers that stand for themselves
-/// less `middle`. `tiles` are for one token, two, and so on.
-///
-/// # Safety
-/// As of [`Multiply`] and [`Function`].
-pub(super) unsafe fn multiply(
-    tiles: &[Function],
-    input_step: usize,
-    middle: i32,
-    panels: &[Vector],
-    n_panels: usize,
-    input: &[Vector],
-    n: usize,
-    out: Out,
-) {
-    for (p, panel) in panels.chunks_exact(panels.len() / n_panels).enumerate() {
-        for t in (0..n).step_by(tiles.len()) {
-            // SAFETY: by the contract.
-            unsafe {
-                let tile = Tile { middle, ..Tile::new(panel, input, input_step, (t, n), out, p) };
-                tiles[tiles.len().min(n - t) - 1](tile);
+/// The tiles of a level for weights of a type.
+pub(super) struct Tiles<'a> {
+    /// For one token, two, and so on.
+    pub functions: &'a [Function],
+    /// Vectors of a step of a token's input.
+    pub input_step: usize,
+    /// What integers stand for themselves less of.
+    pub middle: i32,
+}
+
+impl Tiles<'_> {
+    /// Takes the products of panels and `n` tokens.
+    ///
+    /// # Safety
+    /// As of [`Multiply`] and [`Function`].
+    pub(super) unsafe fn multiply(
+        &self,
+        panels: &[Vector],
+        n_panels: usize,
+        input: &[Vector],
+        n: usize,
+        out: Out,
+    ) {
+        let &Tiles { functions, input_step, middle } = self;
+        for (p, panel) in panels.chunks_exact(panels.len() / n_panels).enumerate() {
+            for t in (0..n).step_by(functions.len()) {
+                // SAFETY: by the contract.
+                unsafe {
+                    let tile = Tile { middle, ..Tile::new(panel, input, input_step, (t, n), out, p) };
+                    functions[functions.len().min(n - t) - 1](tile);
+                }
             }
         }
     }
