@@ -3,7 +3,7 @@
 
 use super::attention::{Attend, partials_len};
 use super::rope::Rope;
-use super::shortconv::short_conv;
+use super::shortconv::{Run, advance};
 use super::state::{LayerState, State};
 use super::weights::{Attention, Matrix, Mixer, Mlp, ShortConv};
 use super::workers::{POOL_TOKENS, Workers};
@@ -202,23 +202,32 @@ impl Model {
         let h = &mut s.h[..n * hidden];
         let mut x = self.prepare(h, &mut s.operand, &[&w.in_proj], workers, Some(&norm));
         self.matmul(&w.in_proj, &mut x, bcx, workers);
-        let conv = &mut s.h[..n * hidden];
-        let (mut bcx, mut out) = (bcx, &mut *conv);
+        let (bcx, conv) = (&*bcx, &mut s.h[..n * hidden]);
+        let of_sequences = &*segments;
+        let convolve = |range: Range<usize>, mut out: &mut [f32]| {
+            let (mut bcx, mut start) = (bcx, 0);
+            for segment in of_sequences {
+                let LayerState::ShortConv(state) = &segment.state.layers[layer] else {
+                    unreachable!("{SAME}")
+                };
+                let end = start + segment.ids.len();
+                let bcx = shared_first(&mut bcx, (end - start) * 3 * hidden);
+                // Those of its tokens that are asked for.
+                let [from, to] = [range.start, range.end].map(|at| (at / hidden).clamp(start, end));
+                let run = Run { bcx, taps: &w.taps, state, hidden };
+                run.rows(from - start, first(&mut out, (to - from) * hidden));
+                start = end;
+            }
+        };
+        let mut x = self.prepare(conv, &mut s.operand, &[&w.out_proj], workers, Some(&convolve));
+        self.matmul(&w.out_proj, &mut x, &mut s.delta[..n * hidden], workers);
+        let mut bcx = bcx;
         for segment in segments {
-            let LayerState::ShortConv(columns) = &mut segment.state.layers[layer] else {
+            let LayerState::ShortConv(state) = &mut segment.state.layers[layer] else {
                 unreachable!("{SAME}")
             };
-            let n = segment.ids.len();
-            short_conv(
-                first(&mut bcx, n * 3 * hidden),
-                &w.taps,
-                columns,
-                first(&mut out, n * hidden),
-                hidden,
-            );
+            advance(state, shared_first(&mut bcx, segment.ids.len() * 3 * hidden), hidden);
         }
-        let mut x = self.prepare(conv, &mut s.operand, &[&w.out_proj], workers, None);
-        self.matmul(&w.out_proj, &mut x, &mut s.delta[..n * hidden], workers);
     }
 
     /// `delta = W_o softmax(q·k / √d) v`, with q and k normed a head and turned by RoPE.

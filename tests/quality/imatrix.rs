@@ -238,29 +238,29 @@ fn weighted_error(float: &Gguf, quantized: &Gguf, sums: &BTreeMap<String, Sums>)
     error / energy
 }
 
-/// The trained checkpoint: the same bytes from the checkpoint, from its float file and on any number of
+/// The same bytes from the checkpoint, from its float file and on any number of
 /// threads, a smaller weighted error than without, and no difference to the file without the option.
 #[test]
 fn converting_with_it_lowers_the_weighted_error() {
     let dir = tempfile::tempdir().expect("a directory");
-    let sums = collect("demo", 2);
+    let sums = collect("layers", 2);
     let mut without_head = sums.clone();
     without_head.remove("token_embd.weight").expect("the head is measured");
     let measured = Imatrix::read(&write(dir.path(), &sums)).expect("it reads");
     let partial = Imatrix::read(&write(dir.path(), &without_head)).expect("it reads");
-    let float = Gguf::open(&gguf("demo", FileType::F32)).expect("it opens");
+    let float = Gguf::open(&gguf("layers", FileType::F32)).expect("it opens");
     let out = dir.path().join("out.gguf");
-    // Measured: 0.811, 0.879 and 0.865.
-    for (file_type, bound) in [(FileType::Q4_0, 0.83), (FileType::IQ4_NL, 0.90), (FileType::Q4_K_M, 0.89)] {
+    // Measured: 0.833, 0.912 and 0.876.
+    for (file_type, bound) in [(FileType::Q4_0, 0.85), (FileType::IQ4_NL, 0.93), (FileType::Q4_K_M, 0.89)] {
         let options = Options { file_type, imatrix: Some(&measured), ..Default::default() };
         let pool = |n| rayon::ThreadPoolBuilder::new().num_threads(n).build().expect("threads");
-        pool(1).install(|| convert::convert(&checkpoint("demo"), &out, &options)).expect("it converts");
+        pool(1).install(|| convert::convert(&checkpoint("layers"), &out, &options)).expect("it converts");
         let bytes = fs::read(&out).expect("it reads");
         pool(3)
-            .install(|| convert::quantize(&gguf("demo", FileType::F32), &out, &options))
+            .install(|| convert::quantize(&gguf("layers", FileType::F32), &out, &options))
             .expect("it quantizes");
         assert!(fs::read(&out).expect("it reads") == bytes, "{file_type}");
-        let plain = Gguf::open(&gguf("demo", file_type)).expect("it opens");
+        let plain = Gguf::open(&gguf("layers", file_type)).expect("it opens");
         let weighted = Gguf::open(&out).expect("it opens");
         // Its keys say what it was quantized with, so that tensors lie elsewhere.
         let tensors = |gguf: &Gguf| -> Vec<_> {
@@ -273,7 +273,7 @@ fn converting_with_it_lowers_the_weighted_error() {
     }
     // llama.cpp's files have no head.
     let options = Options { file_type: FileType::Q4_0, imatrix: Some(&partial), ..Default::default() };
-    convert::quantize(&gguf("demo", FileType::F32), &out, &options).expect("it quantizes");
+    convert::quantize(&gguf("layers", FileType::F32), &out, &options).expect("it quantizes");
 }
 
 /// Rounding with error feedback: the same bytes on any number of threads, and the file is one of the type.
@@ -352,9 +352,9 @@ fn brooklet(args: &[&str], dir: &Path) -> (Option<i32>, String, String) {
 #[test]
 fn the_commands_do_it() {
     let dir = tempfile::tempdir().expect("a directory");
-    let float = gguf("demo", FileType::F32);
+    let float = gguf("layers", FileType::F32);
     let float = float.to_str().expect("UTF-8");
-    let text = "In the beginning God created the heaven and the earth. ".repeat(20);
+    let text = "In the beginning God created the heaven and the earth. ".repeat(5);
     fs::write(dir.path().join("text.txt"), &text).expect("written");
     let run = |args: &[&str]| brooklet(args, dir.path());
 
@@ -386,7 +386,7 @@ fn the_commands_do_it() {
     assert_eq!(said("quantize.imatrix.file").as_deref(), Some("x.imatrix"));
     assert_eq!(said("quantize.imatrix.dataset").as_deref(), Some("text.txt"));
     assert_eq!(file.get_usize("quantize.imatrix.chunks_count").unwrap(), Some(5));
-    assert_eq!(file.get_usize("quantize.imatrix.entries_count").unwrap(), Some(49));
+    assert_eq!(file.get_usize("quantize.imatrix.entries_count").unwrap(), Some(25));
 
     // A window is 512 tokens, which the text has not.
     let (code, _, stderr) = run(&["quantize", float, "c.gguf", "--gptq", "text.txt"]);
@@ -396,7 +396,7 @@ fn the_commands_do_it() {
     );
     // From the checkpoint as from its float file.
     fs::write(dir.path().join("long.txt"), text.repeat(4)).expect("written");
-    let demo = checkpoint("demo");
+    let demo = checkpoint("layers");
     for (command, input, output) in
         [("quantize", float, &["d.gguf"][..]), ("convert", demo.to_str().unwrap(), &["-o", "e.gguf"])]
     {

@@ -1,4 +1,4 @@
-//! A type for each matrix, measured: the demo model at the size of Q4_K_M.
+//! A type for each matrix, measured, at the size of Q4_K_M. docs/quality.md has figures of trained models; these are small.
 
 use super::models::{checkpoint, gguf};
 use assert_cmd::Command;
@@ -28,7 +28,7 @@ fn brooklet(args: &[&str], dir: &Path, succeeds: bool) -> String {
 fn divergence(file: &Path) -> f64 {
     let open = |path: &Path| Arc::new(Model::open(path).expect("it opens"));
     let text = fs::read_to_string(root().join("tests/fixtures/perplexity/text.txt")).expect("it reads");
-    let base = open(&gguf("demo", FileType::F32));
+    let base = open(&gguf("layers", FileType::F32));
     let options = windows::Options { context: CONTEXT, ..Default::default() };
     let measured = divergence::compare(&open(file), &base, &text, &options);
     measured.expect("it measures").kl_divergence.mean.value
@@ -63,7 +63,7 @@ fn write_text(dir: &Path) {
 fn at_the_size_of_q4_k_m_it_is_nearer_to_the_float_model() {
     let dir = tempfile::tempdir().expect("a directory");
     let float = "float.gguf";
-    brooklet(&["convert", &short("demo", dir.path()), "-T", "bf16", "-o", float], dir.path(), true);
+    brooklet(&["convert", &short("layers", dir.path()), "-T", "f32", "-o", float], dir.path(), true);
     write_text(dir.path());
     brooklet(&["imatrix", "-m", float, "-f", "text.txt", "-o", "imatrix.gguf"], dir.path(), true);
     brooklet(&["quantize", float, "k.gguf", "-T", "q4_k_m", "--imatrix", "imatrix.gguf"], dir.path(), true);
@@ -77,14 +77,14 @@ fn at_the_size_of_q4_k_m_it_is_nearer_to_the_float_model() {
     assert!(found <= size && found >= size - size / 100, "{found} bytes of {size}");
     let ratio = divergence(&auto_file) / divergence(&k);
     println!("divergence at {found} bytes: {ratio:.3} of Q4_K_M's");
-    // Measured: 0.63.
-    assert!(ratio <= 0.7, "{ratio:.3}");
+    // Measured: 0.16.
+    assert!(ratio <= 0.25, "{ratio:.3}");
 }
 
 #[test]
 fn sizes_that_cannot_be_met_and_options_that_do_not_go_together() {
     let dir = tempfile::tempdir().expect("a directory");
-    let float = gguf("demo", FileType::BF16);
+    let float = gguf("layers", FileType::BF16);
     let (float, text) = (float.to_str().expect("UTF-8"), "text.txt");
     write_text(dir.path());
     let fails = |args: &[&str], expected: &str| {
@@ -92,7 +92,7 @@ fn sizes_that_cannot_be_met_and_options_that_do_not_go_together() {
         assert!(stderr.contains(expected), "{args:?}: {stderr}");
         assert!(!dir.path().join("out.gguf").exists());
     };
-    fails(&["-T", "auto", "--size", "1MB", "--calibrate", text], "the smallest file that there is takes");
+    fails(&["-T", "auto", "--size", "700KB", "--calibrate", text], "the smallest file that there is takes");
     fails(&["-T", "auto", "--size", "2.4bpw", "--calibrate", text], "the smallest file that there is takes");
     fails(&["-T", "auto", "--calibrate", text], "--size");
     fails(&["--size", "4MB"], "--type auto");

@@ -143,7 +143,8 @@ impl Auto<'_> {
         bar.finish_and_clear();
         let divergences = divergences.with_context(|| self.text.to_string())?;
 
-        let room = Room::new(self.size, &fine, &names)?;
+        // As the file will have them, the keys say what it was quantized with.
+        let room = Room::new(self.size, &coarse, &names)?;
         let types = choose(&roundings, &divergences, room.matrices, room.align);
         let types = types.map_err(|smallest| room.too_small(smallest))?;
         note(summary(&types, &divergences).trim_end());
