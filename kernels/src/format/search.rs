@@ -103,8 +103,7 @@ pub(super) fn range<const N: usize>(x: &[f32; N]) -> (f32, f32) {
 fn reduce<const C: usize>(of: &Lanes<C>, f: impl Fn(f32, f32) -> f32) -> f32 {
     const { assert!(C.is_power_of_two() && C <= 16) };
     // A loop over the sizes would keep them in memory.
-    let at = |i: usize| if i < C { of[i] } else { of[i % C] };
-    let eight: Lanes<8> = each(|i| f(at(i), at(i + 8)));
+    let eight: Lanes<8> = each(|i| f(of[i % C], of[(i + 8) % C]));
     let four: Lanes<4> = each(|i| f(eight[i], eight[i + 4]));
     let two: Lanes<2> = each(|i| f(four[i], four[i + 2]));
     f(two[0], two[1])
@@ -226,6 +225,7 @@ impl Symmetric {
             }
             best = (total, d, scales);
             d = to_f16(xq * invert(qq));
+            // A round more would be this one again.
             if d == best.1 {
                 break;
             }
@@ -465,6 +465,7 @@ impl Affine {
                 d = to_f16((x_sq * m_m - x_m * sq_m) / det);
                 dmin = to_f16(((x_sq * sq_m - x_m * sq_sq) / det).max(0.0));
             }
+            // A round more would be this one again.
             if (d, dmin) == (best.1, best.2) {
                 break;
             }
@@ -620,6 +621,53 @@ pub(super) const fn steps(from: f32, step: f32) -> Lanes<TRIALS> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Few different values, so that there are equals of either sign, zeros and NaN among them.
+    #[test]
+    fn extremes_are_those_of_a_search_one_by_one() {
+        const VALUES: [f32; 8] = [1.0, -1.0, 0.0, -0.0, 2.5, -2.5, f32::INFINITY, f32::NAN];
+        for kinds in 1..=VALUES.len() {
+            for seed in 0..200u32 {
+                let x: [f32; 16] = each(|i| {
+                    let hash = (seed * 16 + i as u32).wrapping_mul(2654435761) >> 16;
+                    VALUES[(hash as usize) % kinds]
+                });
+                let of = x.iter().filter(|v| !v.is_nan());
+                let plain = of.clone().fold(0.0f32, |max, v| if v.abs() > max.abs() { *v } else { max });
+                assert_eq!(largest(&x), plain, "{x:?}");
+                let plain =
+                    of.fold((f32::INFINITY, f32::NEG_INFINITY), |(min, max), v| (v.min(min), v.max(max)));
+                assert_eq!(range(&x), plain, "{x:?}");
+                let finite = x.map(|v| if v.is_finite() { v } else { 0.5 });
+                let plain = (1..16).fold(0, |best, i| if finite[i] > finite[best] { i } else { best });
+                assert_eq!(argmax(&finite), plain, "{finite:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn truncated_numbers_are_those_of_a_cast() {
+        for most in [15u8, 31] {
+            for v in [
+                -1e30,
+                -1.0,
+                -0.5,
+                0.0,
+                0.99,
+                1.0,
+                14.99,
+                15.0,
+                15.5,
+                31.0,
+                32.0,
+                1e30,
+                f32::NAN,
+                f32::INFINITY,
+            ] {
+                assert_eq!(truncate(v, most.into()), (v as u8).min(most), "{v} of {most}");
+            }
+        }
+    }
 
     /// Halves that round to even, both ends of the range, zeros and what is not finite included.
     #[test]
