@@ -104,10 +104,27 @@ fn sizes_that_cannot_be_met_and_options_that_do_not_go_together() {
     fails(&["-T", "auto", "--size", "4MB", "--calibrate", "short.txt"], "short.txt");
 }
 
-/// Bits a weight bound what tensors take, few of them need small types, and a checkpoint becomes what its float file does. By a
-/// text that the model writes.
+/// Bits a weight bound what tensors take, and few bits need small types.
 #[test]
 fn bits_a_weight_are_kept() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let directory = short("layers", dir.path());
+    // By a text that the model writes.
+    let auto = ["-T", "auto", "--size", "3bpw"];
+    brooklet(&[&["convert", &directory, "-o", "out.gguf"], &auto[..]].concat(), dir.path(), true);
+    let gguf = Gguf::open(&dir.path().join("out.gguf")).expect("it opens");
+    let bytes: usize = gguf.tensors().iter().map(|t| t.len).sum();
+    let params: usize = gguf.tensors().iter().map(|t| t.shape.iter().product::<usize>()).sum();
+    let found = bytes as f64 * 8.0 / params as f64;
+    assert!(found <= 3.0 && found > 2.95, "{found}");
+    let types: BTreeSet<TensorType> = gguf.tensors().iter().map(|t| t.ty).collect();
+    assert!(types.contains(&TensorType::Q2_K) && !types.contains(&TensorType::Q8_0), "{types:?}");
+    Tokenizer::from_gguf(&gguf).expect("it is whole");
+}
+
+/// The same weights, the same text that the model writes: the same types and bytes.
+#[test]
+fn a_checkpoint_becomes_what_its_float_file_does() {
     let dir = tempfile::tempdir().expect("a directory");
     let directory = short("official", dir.path());
     let auto = ["-T", "auto", "--size", "5.5bpw"];
@@ -115,18 +132,12 @@ fn bits_a_weight_are_kept() {
     brooklet(&[&["quantize", "float.gguf", "out.gguf"], &auto[..]].concat(), dir.path(), true);
     brooklet(&[&["convert", &directory, "-o", "checkpoint.gguf"], &auto[..]].concat(), dir.path(), true);
     let open = |name: &str| Gguf::open(&dir.path().join(name)).expect("it opens");
-    let (gguf, from_checkpoint) = (open("out.gguf"), open("checkpoint.gguf"));
-    let bytes: usize = gguf.tensors().iter().map(|t| t.len).sum();
-    let params: usize = gguf.tensors().iter().map(|t| t.shape.iter().product::<usize>()).sum();
-    let found = bytes as f64 * 8.0 / params as f64;
-    assert!(found <= 5.5 && found > 5.45, "{found}");
-    let types: BTreeSet<TensorType> = gguf.tensors().iter().map(|t| t.ty).collect();
+    let (from_file, from_checkpoint) = (open("out.gguf"), open("checkpoint.gguf"));
+    let types: BTreeSet<TensorType> = from_file.tensors().iter().map(|t| t.ty).collect();
     assert!(types.len() > 2 && types.contains(&TensorType::IQ4_NL), "{types:?}");
-    Tokenizer::from_gguf(&gguf).expect("it is whole");
-
-    assert_eq!(from_checkpoint.tensors().len(), gguf.tensors().len());
-    for (a, b) in from_checkpoint.tensors().iter().zip(gguf.tensors()) {
+    assert_eq!(from_checkpoint.tensors().len(), from_file.tensors().len());
+    for (a, b) in from_checkpoint.tensors().iter().zip(from_file.tensors()) {
         assert_eq!((&a.name, a.ty, &a.shape), (&b.name, b.ty, &b.shape));
-        assert!(from_checkpoint.data(a) == gguf.data(b), "{}", a.name);
+        assert!(from_checkpoint.data(a) == from_file.data(b), "{}", a.name);
     }
 }

@@ -50,8 +50,8 @@ unsafe fn multiply_bytes<const SUBS: usize, const MIDDLE: i32>(
     unsafe { tiles.multiply(panels, n_panels, input, n, out) };
 }
 
-/// Sixteen rows and T tokens, SUBS scales and offsets a step. What MIDDLE is beyond 0 is read from the tile, so that the
-/// functions for it are the same, which the linker finds.
+/// Sixteen rows and T tokens, SUBS scales and offsets a step. Which MIDDLE it is, if not 0, is read from the tile: the
+/// functions for them are the same then, and the compiler keeps one.
 #[target_feature(enable = "avx512f,avx512vnni")]
 unsafe fn tile_bytes<const T: usize, const SUBS: usize, const MIDDLE: i32>(tile: Tile<'_>) {
     let mut acc = [_mm512_setzero_ps(); T];

@@ -134,7 +134,6 @@ impl Auto<'_> {
         let bar = ui::step_bar(all_coarse.len() as u64, "measuring matrices");
         let step = windows.len().div_ceil(WINDOWS);
         let some: Vec<Vec<u32>> = windows.into_iter().step_by(step).collect();
-        let names: Vec<String> = all_coarse.into_keys().collect();
         let session = SessionOptions { context, threads: self.threads, ..Default::default() };
         let divergences = divergences([&fine, &coarse], &names, &some, &session, |done| {
             bar.set_position(done as u64);
@@ -205,7 +204,7 @@ impl Room {
         Ok(Room { matrices: size.saturating_sub(rest), align, rest, params })
     }
 
-    /// An error for a size that matrices of so many bytes do not fit, rounded up; it says one that does as `--size` takes it.
+    /// The error where matrices take so many bytes at least. It says the size that they fit, rounded up, as `--size` takes it.
     fn too_small(&self, matrices: u64) -> anyhow::Error {
         let bytes = (matrices + self.rest) as f64;
         let size = match self.params {
