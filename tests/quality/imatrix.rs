@@ -396,9 +396,9 @@ fn the_commands_do_it() {
     );
     // From the checkpoint as from its float file.
     fs::write(dir.path().join("long.txt"), text.repeat(4)).expect("written");
-    let demo = checkpoint("layers");
+    let directory = checkpoint("layers");
     for (command, input, output) in
-        [("quantize", float, &["d.gguf"][..]), ("convert", demo.to_str().unwrap(), &["-o", "e.gguf"])]
+        [("quantize", float, &["d.gguf"][..]), ("convert", directory.to_str().unwrap(), &["-o", "e.gguf"])]
     {
         let (code, _, stderr) = run(&[&[command, input], output, &["--gptq", "long.txt"]].concat());
         assert_eq!(code, Some(0), "{stderr}");

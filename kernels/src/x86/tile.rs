@@ -152,6 +152,7 @@ pub(super) struct Tile<'a> {
     /// Vectors of a step of the input.
     stride: usize,
     out: Out,
+    /// As of [`Tiles`].
     middle: i32,
 }
 
