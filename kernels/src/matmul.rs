@@ -16,8 +16,8 @@ use crate::q8::{FEW_TOKENS, Q8Buffer, Q8Row};
 /// is read once for a block.
 const TOKEN_BLOCK_BYTES: usize = 128 << 10;
 
-/// Bytes of weight rows that the products of a few tokens are taken of one after the other, before those of the next
-/// few: half of an L1 cache.
+/// Bytes of weight rows that the products of a few tokens are taken of, if not all at once, before those of the next rows:
+/// half of an L1 cache.
 const FEW_BYTES: usize = 16 << 10;
 
 /// The right-hand side of a product: rows of `k` activations, one a token.
@@ -189,7 +189,8 @@ impl Kernels {
         let n_tokens = tile.n_tokens;
         let row_bytes = check(ty, w, tile.rows.len(), k, x, n_tokens);
         assert!(n_tokens <= FEW_TOKENS, "{n_tokens} tokens are more than a few");
-        let block = (FEW_BYTES / row_bytes).max(1);
+        let at_once = (self.gemv)(ty).map_or(1, |gemvs| gemvs.len());
+        let block = if n_tokens <= at_once { tile.rows.len() } else { (FEW_BYTES / row_bytes).max(1) };
         for (i, w) in w.chunks(block * row_bytes).enumerate() {
             let rows = i * block..i * block + w.len() / row_bytes;
             let mut columns = tile.columns(rows);

@@ -1,17 +1,25 @@
 //! Products of a few tokens in vectors of 512 bits, for the types of most files; the others are taken in 256.
 //!
-//! As in [`super::gemv`]; a vector holds four groups with a scale each. Blocks of 32 come as [`Q8x256::paired`] has them, i,
-//! i + 4, i + 1 and i + 5, the first halves in one vector and the second in another; groups of 16 as they are stored.
+//! The products of a group of elements, sixteen or 32, are summed as integers. Scaled, they are added to those of the groups at
+//! the same place of other 256 elements, and in the end the sums of all places become one. A row with one token has the
+//! groups of 256 elements side by side in a vector; with more tokens sixteen rows are laid open as for many, and a vector has
+//! theirs. The bits are the same.
 
 use std::arch::x86_64::*;
 
 use super::avx2::load_f32;
 use super::avx2_dot::{hsum, load, load_128};
+use super::avx512_open::{self as open, Open, ROWS, Rows, masked};
 use super::gemv::avx512vnni::rows;
 use super::gemv::{self, Unsafe, affine, f16_8, f16s, load_i16, times};
+use super::tile::QUADS;
 use crate::format::TensorType;
+use crate::gemm::fetch;
 use crate::isa::{Gemv, Gemvs};
 use crate::q8::{Few, Q8x256};
+
+/// Tokens that a row at a time is taken for; sixteen rows at once are read in a way that the processor foresees less well.
+const ROW_BY_ROW: usize = 2;
 
 /// The functions by type, for up to eight tokens.
 pub(super) fn gemv(ty: TensorType) -> Option<Gemvs> {
@@ -22,26 +30,6 @@ pub(super) fn gemv(ty: TensorType) -> Option<Gemvs> {
         TensorType::Q6_K => for_tokens!(self, q6_k, 1 2 3 4 5 6 7 8),
         _ => gemv::avx512vnni(ty),
     }
-}
-
-/// The sums of a row and a token.
-#[derive(Clone, Copy)]
-struct Sums {
-    products: __m512,
-    offset: __m256,
-}
-
-#[inline]
-#[target_feature(enable = "avx512f")]
-fn zero() -> Sums {
-    Sums { products: _mm512_setzero_ps(), offset: _mm256_setzero_ps() }
-}
-
-#[inline]
-#[target_feature(enable = "avx512f,fma")]
-fn total(sums: Sums) -> f32 {
-    let high = _mm256_castpd_ps(_mm512_extractf64x4_pd::<1>(_mm512_castps_pd(sums.products)));
-    hsum(_mm256_add_ps(_mm256_add_ps(_mm512_castps512_ps256(sums.products), high), sums.offset))
 }
 
 /// Where the nibbles of eight blocks of Q4_0 are among their first 64 words, blocks in the order of [`Q8x256::paired`]. Those of
@@ -60,137 +48,262 @@ const fn nibbles(blocks: [i16; 4]) -> [i16; 32] {
 
 #[target_feature(enable = "avx2,fma,f16c,avx512vl,avx512bw,avx512vnni")]
 fn q4_0<const T: usize>(w: &[u8], x: Few<'_>, out: &mut [&mut [f32]]) {
-    rows::<{ 8 * 18 }, T, Sums>(w, x, out, (zero(), |s| total(s)), |w, x, sums| {
+    if T > ROW_BY_ROW {
+        return few::<open::Q4_0, T, 8>(w, x, out, q4_0::<1>);
+    }
+    rows::<{ 8 * 18 }, T, __m256>(w, x, out, (_mm256_setzero_ps(), |s| hsum(s)), |w, x, sums| {
         // All 144 bytes in three loads: many small ones would take longer than what is done with them. A block is nine words
         // of 16 bits, the scale and its nibbles; the last nibbles are the third load.
         let (low, high) = (load_512(w, 0), load_512(w, 64));
         let words = |at| _mm512_permutex2var_epi16(low, at, high);
-        let [first, second] = [0, 1].map(|i| words(load_512(bytemuck::bytes_of(&NIBBLES[i]), 0)));
+        let nibbles = |i: usize| words(load_512(bytemuck::bytes_of(&NIBBLES[i]), 0));
+        let (first, second) = (nibbles(0), nibbles(1));
         let second = _mm512_inserti32x4::<3>(second, load_128(w, 128));
         let scales = words(_mm512_zextsi128_si512(_mm_setr_epi16(0, 9, 18, 27, 36, 45, 54, 63)));
-        let d = _mm256_cvtph_ps(_mm512_castsi512_si128(scales));
-        add_offsets(sums, times(d, -8.0), x);
-        add_pairs(sums, d, x, |i| {
-            let both = [first, second][i / 2];
-            [low_bits(both, 15), low_bits(_mm512_srli_epi32(both, 4), 15)]
-        });
-    });
-}
-
-#[target_feature(enable = "avx2,fma,f16c,avx512vl,avx512vnni")]
-fn q4_k<const T: usize>(w: &[u8], x: Few<'_>, out: &mut [&mut [f32]]) {
-    rows::<144, T, Sums>(w, x, out, (zero(), |s| total(s)), |w, x, sums| {
-        let (d, mins) = affine(w);
-        add_offsets(sums, times(mins, -1.0), x);
-        // Blocks i and i + 1 are the low and the high nibbles of the same 32 bytes; the high ones stay where they are, sixteen
-        // times what they stand for.
-        let (low, high) = (load_512(w, 16), load_512(w, 80));
-        let sixteenth = 1.0 / 16.0;
-        let units = _mm256_setr_ps(1.0, sixteenth, 1.0, sixteenth, 1.0, sixteenth, 1.0, sixteenth);
-        add_pairs(sums, _mm256_mul_ps(d, units), x, |i| {
-            let half = |j: usize| {
-                let both = _mm512_permutex2var_epi64(low, lanes(i + j), high);
-                _mm512_and_si512(both, halves(0x0f0f_0f0f, 0xf0f0_f0f0_u32 as i32))
-            };
-            [half(0), half(1)]
-        });
-    });
-}
-
-#[target_feature(enable = "avx2,fma,f16c,avx512vl,avx512vnni")]
-fn q6_k<const T: usize>(w: &[u8], x: Few<'_>, out: &mut [&mut [f32]]) {
-    rows::<210, T, Sums>(w, x, out, (zero(), |s| total(s)), |w, x, sums| {
-        let (d, scales) = (f16_8(w, 208), load_128(w, 192));
-        let (words, unit) = (_mm256_cvtepi8_epi16(scales), times(d, -32.0));
+        let q = |both| [masked(both, 15), masked(_mm512_srli_epi32(both, 4), 15)];
+        let (q, d) = ([q(first), q(second)], _mm256_cvtph_ps(_mm512_castsi512_si128(scales)));
         for (sums, x) in sums.iter_mut().zip(x) {
-            let of_x = _mm256_cvtepi32_ps(_mm256_madd_epi16(words, load_i16(&x.sums)));
-            sums.offset = _mm256_fmadd_ps(_mm256_mul_ps(unit, load_f32(&x.d)), of_x, sums.offset);
+            add_scaled(sums, less(of_pairs(x, q), x, 8), d, x);
         }
-        for (half, scales) in gemv::by_halves(scales).into_iter().enumerate() {
-            let mut of_tokens = [_mm512_setzero_ps(); T];
-            for (of_token, x) in of_tokens.iter_mut().zip(x) {
-                // SAFETY: an unaligned load of 16 bytes.
-                let xd = _mm256_broadcast_ps(unsafe { &*x.d.as_chunks::<4>().0[half].as_ptr().cast() });
-                *of_token = twice(_mm256_mul_ps(scales, _mm256_mul_ps(d, xd)));
-            }
-            // Parts 0 and 1 are the low nibbles of 64 bytes, parts 2 and 3 the high ones; all have two bits of each of
-            // another 32.
+    });
+}
+
+#[target_feature(enable = "avx2,fma,f16c,avx512vl,avx512bw,avx512vnni")]
+fn q4_k<const T: usize>(w: &[u8], x: Few<'_>, out: &mut [&mut [f32]]) {
+    if T > ROW_BY_ROW {
+        return few::<open::Q4_K, T, 8>(w, x, out, q4_k::<1>);
+    }
+    rows::<144, T, __m256>(w, x, out, (_mm256_setzero_ps(), |s| hsum(s)), |w, x, sums| {
+        let (d, mins) = affine(w);
+        // Blocks i and i + 1 are the low and the high nibbles of the same 32 bytes; the high ones stay where they are, sixteen
+        // times what they stand for, until they are summed.
+        let (low, high) = (load_512(w, 16), load_512(w, 80));
+        let half = |i| {
+            let both = _mm512_permutex2var_epi64(low, lanes(i), high);
+            _mm512_and_si512(both, halves(0x0f0f_0f0f, 0xf0f0_f0f0_u32 as i32))
+        };
+        let (q, offsets) = ([[half(0), half(1)], [half(2), half(3)]], times(mins, -1.0));
+        for (sums, x) in sums.iter_mut().zip(x) {
+            let shifts = _mm256_setr_epi32(0, 4, 0, 4, 0, 4, 0, 4);
+            add_scaled(sums, _mm256_srav_epi32(of_pairs(x, q), shifts), d, x);
+            *sums = _mm256_fmadd_ps(offsets, load_f32(&x.offset), *sums);
+        }
+    });
+}
+
+#[target_feature(enable = "avx2,fma,f16c,avx512vl,avx512bw,avx512vnni")]
+fn q8_0<const T: usize>(w: &[u8], x: Few<'_>, out: &mut [&mut [f32]]) {
+    if T > ROW_BY_ROW {
+        return few::<open::Q8_0, T, 8>(w, x, out, q8_0::<1>);
+    }
+    rows::<{ 8 * 34 }, T, __m256>(w, x, out, (_mm256_setzero_ps(), |s| hsum(s)), |w, x, sums| {
+        // Moved by 128 to become unsigned.
+        let of_two = |i: usize| {
+            _mm512_xor_si512(two(load(w, 34 * i + 2), load(w, 34 * (i + 1) + 2)), _mm512_set1_epi8(-128))
+        };
+        let (q, d) = ([of_two(0), of_two(2), of_two(4), of_two(6)], f16s::<34>(w, 0));
+        for (sums, x) in sums.iter_mut().zip(x) {
+            // A lane has four sums of the same half of blocks i, i + 2, i + 4 and i + 6.
+            let halves = of_quads(x, q);
+            let order = _mm512_setr_epi32(0, 8, 1, 9, 2, 10, 3, 11, 4, 12, 5, 13, 6, 14, 7, 15);
+            let halves = _mm512_permutexvar_epi32(order, halves);
+            let (first, second) = (_mm512_castsi512_si256(halves), _mm512_extracti64x4_epi64::<1>(halves));
+            add_scaled(sums, less(_mm256_add_epi32(first, second), x, 128), d, x);
+        }
+    });
+}
+
+#[target_feature(enable = "avx2,fma,f16c,avx512vl,avx512bw,avx512vnni")]
+fn q6_k<const T: usize>(w: &[u8], x: Few<'_>, out: &mut [&mut [f32]]) {
+    if T > ROW_BY_ROW {
+        return few::<open::Q6_K, T, 16>(w, x, out, q6_k::<1>);
+    }
+    rows::<210, T, __m512>(w, x, out, (_mm512_setzero_ps(), |s| total(s)), |w, x, sums| {
+        // Of either half of the block, parts 0 and 1 are the low nibbles of 64 bytes, parts 2 and 3 the high ones; all have two
+        // bits of each of another 32.
+        let two_parts = |i: usize| {
+            let (half, part) = (i / 2, i % 2 * 2);
             let low = two(load(w, 64 * half), load(w, 64 * half + 32));
             let high = load(w, 128 + 32 * half);
             let high = two(high, high);
-            let first = _mm512_sllv_epi32(high, halves(4, 2));
-            let second = _mm512_srlv_epi32(high, halves(0, 2));
-            for (part, low, high) in [(0, low, first), (2, _mm512_srli_epi32(low, 4), second)] {
-                let q = _mm512_or_si512(low_bits(low, 15), low_bits(high, 0x30));
-                for (t, sums) in sums.iter_mut().enumerate() {
-                    let x = bytes(&x[t].qs, 4 * half + part);
-                    let products = _mm512_dpbusd_epi32(_mm512_setzero_si512(), q, x);
-                    add_scaled(sums, products, _mm512_permutevar_ps(of_tokens[t], in_turns(part)));
-                }
-            }
+            let (low, high) = if part == 0 {
+                (low, _mm512_sllv_epi32(high, halves(4, 2)))
+            } else {
+                (_mm512_srli_epi32(low, 4), _mm512_srlv_epi32(high, halves(0, 2)))
+            };
+            _mm512_or_si512(masked(low, 15), masked(high, 0x30))
+        };
+        let q = [two_parts(0), two_parts(1), two_parts(2), two_parts(3)];
+        let scales = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(load_128(w, 192)));
+        let scales = _mm512_mul_ps(twice(f16_8(w, 208)), scales);
+        for (sums, x) in sums.iter_mut().zip(x) {
+            // Lane l has the sums of groups l, l + 4, l + 8 and l + 12.
+            let order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+            let products = _mm512_permutexvar_epi32(order, of_quads(x, q));
+            let less = _mm512_slli_epi32(_mm512_cvtepi16_epi32(load_i16(&x.sums)), 5);
+            let products = _mm512_cvtepi32_ps(_mm512_sub_epi32(products, less));
+            let order = _mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7);
+            let of_x = _mm512_permutexvar_ps(order, _mm512_castps256_ps512(load_f32(&x.d)));
+            *sums = _mm512_fmadd_ps(products, _mm512_mul_ps(scales, of_x), *sums);
         }
     });
 }
 
-#[target_feature(enable = "avx2,fma,f16c,avx512vl,avx512vnni")]
-fn q8_0<const T: usize>(w: &[u8], x: Few<'_>, out: &mut [&mut [f32]]) {
-    rows::<{ 8 * 34 }, T, Sums>(w, x, out, (zero(), |s| total(s)), |w, x, sums| {
-        let d = f16s::<34>(w, 0);
-        // Moved by 128 to become unsigned.
-        add_offsets(sums, times(d, -128.0), x);
-        let mut scales = [_mm512_setzero_ps(); T];
-        for (scales, x) in scales.iter_mut().zip(x) {
-            *scales = twice(_mm256_mul_ps(d, load_f32(&x.d)));
-        }
-        for i in [0, 2, 4, 6] {
-            let q = two(load(w, 34 * i + 2), load(w, 34 * (i + 1) + 2));
-            let q = _mm512_xor_si512(q, _mm512_set1_epi8(-128));
-            let order = in_turns(i);
-            for (t, sums) in sums.iter_mut().enumerate() {
-                let products = _mm512_dpbusd_epi32(_mm512_setzero_si512(), q, bytes(&x[t].qs, i));
-                add_scaled(sums, products, _mm512_permutexvar_ps(order, scales[t]));
-            }
-        }
-    });
-}
-
-/// Adds blocks of 32: `q(i)` is the first and the second halves of blocks i, i + 4, i + 1 and i + 5, `d` the blocks' scales.
+/// The integer sums of eight blocks of 32: `q` is the first and the second halves of blocks 0, 4, 1 and 5, and of 2, 6, 3
+/// and 7.
 #[inline]
-#[target_feature(enable = "avx2,fma,avx512vl,avx512vnni")]
-fn add_pairs<const T: usize>(
-    sums: &mut [Sums; T],
-    d: __m256,
-    x: &[Q8x256; T],
-    q: impl Fn(usize) -> [__m512i; 2],
-) {
-    let mut scales = [_mm512_setzero_ps(); T];
-    for (scales, x) in scales.iter_mut().zip(x) {
-        *scales = twice(_mm256_mul_ps(d, load_f32(&x.d)));
-    }
-    for i in [0, 2] {
-        let q = q(i);
-        for (t, sums) in sums.iter_mut().enumerate() {
-            let [first, second] = Q8x256::pair(i).map(|at| bytes(&x[t].paired, at));
-            let products = _mm512_dpbusd_epi32(_mm512_setzero_si512(), q[0], first);
-            let products = _mm512_dpbusd_epi32(products, q[1], second);
-            add_scaled(sums, products, _mm512_permutevar_ps(scales[t], in_turns(i)));
-        }
-    }
+#[target_feature(enable = "avx512f,avx512vl,avx512vnni")]
+fn of_pairs(x: &Q8x256, q: [[__m512i; 2]; 2]) -> __m256i {
+    let of_four = |i: usize| {
+        let [first, second] = Q8x256::pair(2 * i);
+        let products = _mm512_dpbusd_epi32(_mm512_setzero_si512(), q[i][0], bytes(&x.paired, first));
+        _mm512_dpbusd_epi32(products, q[i][1], bytes(&x.paired, second))
+    };
+    let (a, b) = (of_four(0), of_four(1));
+    // A lane has four sums of a block of a; so has b's.
+    let sums = _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
+    let sums = _mm512_add_epi32(sums, _mm512_shuffle_epi32::<0b01_00_11_10>(sums));
+    let order = _mm512_setr_epi32(0, 8, 1, 9, 4, 12, 5, 13, 0, 0, 0, 0, 0, 0, 0, 0);
+    _mm512_castsi512_si256(_mm512_permutexvar_epi32(order, sums))
+}
+
+/// The integer sums of every sixteen of 256 elements: those of lane i of all four vectors in lane i.
+#[inline]
+#[target_feature(enable = "avx512f,avx512vnni")]
+fn of_quads(x: &Q8x256, q: [__m512i; 4]) -> __m512i {
+    let products =
+        |i: usize| _mm512_dpbusd_epi32(_mm512_setzero_si512(), q[i], bytes(&x.qs, 2 * i));
+    let pairs = |a, b| _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
+    let (first, second) = (pairs(products(0), products(1)), pairs(products(2), products(3)));
+    _mm512_add_epi32(_mm512_unpacklo_epi64(first, second), _mm512_unpackhi_epi64(first, second))
+}
+
+/// Takes `middle` times the sums of the activations of the blocks off.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn less(products: __m256i, x: &Q8x256, middle: i16) -> __m256i {
+    _mm256_sub_epi32(products, _mm256_madd_epi16(load_i16(&x.sums), _mm256_set1_epi16(middle)))
+}
+
+/// Adds the sums of eight blocks of 32 with the scales `d`.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn add_scaled(sums: &mut __m256, products: __m256i, d: __m256, x: &Q8x256) {
+    *sums = _mm256_fmadd_ps(_mm256_cvtepi32_ps(products), _mm256_mul_ps(d, load_f32(&x.d)), *sums);
 }
 
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn add_scaled(sums: &mut Sums, products: __m512i, scale: __m512) {
-    sums.products = _mm512_fmadd_ps(_mm512_cvtepi32_ps(products), scale, sums.products);
+fn total(sums: __m512) -> f32 {
+    let high = _mm256_castpd_ps(_mm512_extractf64x4_pd::<1>(_mm512_castps_pd(sums)));
+    hsum(_mm256_add_ps(_mm512_castps512_ps256(sums), high))
 }
 
-/// Adds `d`, a factor a block of 32, times the sums of the activations.
-#[inline]
-#[target_feature(enable = "avx2,fma")]
-fn add_offsets<const T: usize>(sums: &mut [Sums; T], d: __m256, x: &[Q8x256; T]) {
-    for (sums, x) in sums.iter_mut().zip(x) {
-        sums.offset = _mm256_fmadd_ps(d, load_f32(&x.offset), sums.offset);
+/// The products of all rows and T tokens; 256 elements are so many GROUPS.
+#[target_feature(enable = "avx2,fma,f16c,avx512vl,avx512bw,avx512vnni")]
+fn few<W: Open, const T: usize, const GROUPS: usize>(
+    w: &[u8],
+    x: Few<'_>,
+    out: &mut [&mut [f32]],
+    one: Unsafe,
+) {
+    const { assert!(GROUPS == 8 * W::SUBS) };
+    let out: &mut [&mut [f32]; T] = out.try_into().expect("a column a token");
+    let n_rows = out[0].len();
+    let row_bytes = w.len() / n_rows.max(1);
+    let (blocks, bytes) = (256 / W::LEN, 256 / W::LEN * W::BYTES);
+    // Rows of whole 256 elements, sixteen by sixteen.
+    let whole = if row_bytes.is_multiple_of(bytes) { n_rows / ROWS * ROWS } else { 0 };
+    let (mut sums, mut starts) = ([[_mm512_setzero_ps(); GROUPS]; T], [[0; GROUPS]; T]);
+    for first in (0..whole).step_by(ROWS) {
+        let w = &w[first * row_bytes..];
+        let mut rows: [&[u8]; ROWS] = [&[]; ROWS];
+        for (row, w) in rows.iter_mut().zip(w.chunks_exact(row_bytes)) {
+            *row = w;
+        }
+        let rows = Rows::new(rows);
+        for step in 0..row_bytes / bytes {
+            let x: &[Q8x256; T] = x.step(step);
+            for (starts, x) in starts.iter_mut().zip(x) {
+                put_starts::<W, GROUPS>(x, starts);
+            }
+            for block in 0..blocks {
+                let add = |group: usize, q: &[__m512i], [d, offset]: [__m512; 2]| {
+                    let group = block * (GROUPS / blocks) + group;
+                    // As much of the next rows.
+                    let part = ROWS * bytes / GROUPS;
+                    let ahead = ROWS * (row_bytes + step * bytes) + group * part;
+                    fetch(w.as_ptr().wrapping_add(ahead), part);
+                    let (j, quad) = (group / W::SUBS, group % W::SUBS * (QUADS / W::SUBS));
+                    for ((sums, starts), x) in sums.iter_mut().zip(&starts).zip(x) {
+                        let words: &[i32; QUADS] = bytemuck::cast_ref(&x.qs[j]);
+                        let mut products = _mm512_set1_epi32(starts[group]);
+                        for (q, word) in q.iter().zip(&words[quad..]) {
+                            products = _mm512_dpbusd_epi32(products, *q, _mm512_set1_epi32(*word));
+                        }
+                        let scale = _mm512_mul_ps(d, _mm512_set1_ps(x.d[j]));
+                        let sum = _mm512_maskz_mov_ps(if step == 0 { 0 } else { u16::MAX }, sums[group]);
+                        let sum = _mm512_fmadd_ps(_mm512_cvtepi32_ps(products), scale, sum);
+                        sums[group] = if W::MIDDLE == 0 {
+                            _mm512_fmadd_ps(offset, _mm512_set1_ps(x.offset[j]), sum)
+                        } else {
+                            sum
+                        };
+                    }
+                };
+                // SAFETY: this function has the same features.
+                unsafe { W::open(&rows, step * blocks + block, add) };
+            }
+        }
+        for (sums, out) in sums.iter().zip(out.iter_mut()) {
+            let sums = sum_of_groups(sums);
+            let out: &mut [f32; ROWS] = (&mut out[first..first + ROWS]).try_into().expect("as many rows");
+            // SAFETY: a store of sixteen floats.
+            unsafe { _mm512_storeu_ps(out.as_mut_ptr(), sums) };
+        }
     }
+    if whole < n_rows {
+        for (t, out) in out.iter_mut().enumerate() {
+            // SAFETY: as above.
+            unsafe { one(&w[whole * row_bytes..], x.from(t), &mut [&mut out[whole..]]) };
+        }
+    }
+}
+
+/// What the integer sums of groups begin with: the sums of the activations, MIDDLE times taken off.
+#[inline]
+#[target_feature(enable = "avx2,avx512f")]
+fn put_starts<W: Open, const GROUPS: usize>(x: &Q8x256, starts: &mut [i32; GROUPS]) {
+    let sums = load_i16(&x.sums);
+    if W::MIDDLE == 0 {
+        return;
+    }
+    if W::SUBS == 1 {
+        let starts = starts.first_chunk_mut::<8>().expect("a group a block");
+        let v = _mm256_madd_epi16(sums, _mm256_set1_epi16(-W::MIDDLE as i16));
+        // SAFETY: a store of eight integers.
+        unsafe { _mm256_storeu_si256(starts.as_mut_ptr().cast(), v) };
+    } else {
+        let starts = starts.first_chunk_mut::<16>().expect("two groups a block");
+        let v = _mm512_mullo_epi32(_mm512_cvtepi16_epi32(sums), _mm512_set1_epi32(-W::MIDDLE));
+        // SAFETY: a store of sixteen integers.
+        unsafe { _mm512_storeu_si512(starts.as_mut_ptr().cast(), v) };
+    }
+}
+
+/// The sum of the sums of all groups, in the order of [`total`].
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn sum_of_groups<const GROUPS: usize>(of: &[__m512; GROUPS]) -> __m512 {
+    let mut of = *of;
+    let mut half = GROUPS / 2;
+    while half > 0 {
+        for i in 0..half {
+            of[i] = _mm512_add_ps(of[i], of[i + half]);
+        }
+        half /= 2;
+    }
+    of[0]
 }
 
 /// Lane i of the first of two vectors, that of the second, and both again.
@@ -199,13 +312,6 @@ fn add_offsets<const T: usize>(sums: &mut [Sums; T], d: __m256, x: &[Q8x256; T])
 fn lanes(i: usize) -> __m512i {
     let i = 2 * i as i64;
     _mm512_setr_epi64(i, i + 1, i + 8, i + 9, i, i + 1, i + 8, i + 9)
-}
-
-/// Element i of a lane for the lower two lanes, i + 1 for the upper.
-#[inline]
-#[target_feature(enable = "avx512f")]
-fn in_turns(i: usize) -> __m512i {
-    halves(i as i32, i as i32 + 1)
 }
 
 /// Eight times `low`, eight times `high`.
@@ -226,13 +332,6 @@ fn two(low: __m256i, high: __m256i) -> __m512i {
 #[target_feature(enable = "avx512f")]
 fn twice(v: __m256) -> __m512 {
     _mm512_castpd_ps(_mm512_broadcast_f64x4(_mm256_castps_pd(v)))
-}
-
-/// The bits of every byte that `mask` has.
-#[inline]
-#[target_feature(enable = "avx512f")]
-fn low_bits(v: __m512i, mask: i8) -> __m512i {
-    _mm512_and_si512(v, _mm512_set1_epi8(mask))
 }
 
 /// The 64 bytes at `at`.

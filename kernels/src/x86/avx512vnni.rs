@@ -8,9 +8,10 @@ use std::arch::asm;
 use std::arch::x86_64::*;
 
 use super::avx2;
-use super::avx512_few;
+use super::{avx512_few, avx512_open};
 use super::tile::{self, Level, QUADS, Step, TOKENS, Tile, Tiles, panel_step};
-use crate::gemm::{Multiply, Out, ROW_INPUT, Vector};
+use crate::format::TensorType;
+use crate::gemm::{Gemm, Multiply, Out, ROW_INPUT, Vector};
 use crate::isa::Kernels;
 
 /// The set, where the processor has the features.
@@ -26,7 +27,12 @@ static KERNELS: Kernels = SET;
 
 /// For the sets that differ from this one in little.
 pub(super) const SET: Kernels =
-    Kernels { name: "avx512vnni", gemv: avx512_few::gemv, gemm: Some(tile::gemm::<Avx512Vnni>), ..avx2::SET };
+    Kernels { name: "avx512vnni", gemv: avx512_few::gemv, gemm: Some(gemm), ..avx2::SET };
+
+fn gemm(ty: TensorType) -> Gemm {
+    let gemm = tile::gemm::<Avx512Vnni>(ty);
+    Gemm { pack: avx512_open::pack(ty).unwrap_or(gemm.pack), ..gemm }
+}
 
 struct Avx512Vnni;
 

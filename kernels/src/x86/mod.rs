@@ -41,6 +41,7 @@ mod attention;
 pub(crate) mod avx2;
 mod avx2_dot;
 mod avx512_few;
+mod avx512_open;
 pub(crate) mod avx512vnni;
 pub(crate) mod avxvnni;
 mod gemm;
