@@ -119,6 +119,12 @@ impl<'a> Few<'a> {
         self.chunks[i * self.rows..].first_chunk().expect("as many rows as the kernel is for")
     }
 
+    /// As [`Few::step`], of the first `n` rows.
+    #[inline(always)]
+    pub(crate) fn rows(self, i: usize, n: usize) -> &'a [Q8x256] {
+        &self.chunks[i * self.rows..][..n]
+    }
+
     /// How many times 256 activations there are.
     pub(crate) fn steps(self) -> usize {
         self.chunks.len().div_ceil(self.rows.max(1))

@@ -6,6 +6,7 @@
 //! theirs. The bits are the same.
 
 use std::arch::x86_64::*;
+use std::mem::transmute;
 
 use super::avx2::load_f32;
 use super::avx2_dot::{hsum, load, load_128};
@@ -16,18 +17,36 @@ use super::tile::QUADS;
 use crate::format::TensorType;
 use crate::gemm::fetch;
 use crate::isa::{Gemv, Gemvs};
-use crate::q8::{Few, Q8x256};
+use crate::q8::{FEW_TOKENS, Few, Q8x256};
 
-/// Tokens that a row at a time is taken for; sixteen rows at once are read in a way that the processor foresees less well.
-const ROW_BY_ROW: usize = 2;
+/// The functions for one token and two, a row at a time, and for more, sixteen rows at a time, which the processor foresees
+/// less well when it reads them. The types of functions differ in `unsafe` alone.
+macro_rules! functions {
+    ($rows:ident, $open:ty, $groups:literal) => {
+        Some(
+            &const {
+                // SAFETY: a call is sound: a set is handed out only where the features are there.
+                let [one, two, more] = unsafe {
+                    [
+                        transmute::<Unsafe, Gemv>($rows::<1>),
+                        transmute::<Unsafe, Gemv>($rows::<2>),
+                        transmute::<Unsafe, Gemv>(sixteen_rows::<$open, $groups>),
+                    ]
+                };
+                let functions: [Gemv; FEW_TOKENS] = [one, two, more, more, more, more, more, more];
+                functions
+            },
+        )
+    };
+}
 
-/// The functions by type, for up to eight tokens.
+/// The functions by type, for up to [`FEW_TOKENS`].
 pub(super) fn gemv(ty: TensorType) -> Option<Gemvs> {
     match ty {
-        TensorType::Q4_0 => for_tokens!(self, q4_0, 1 2 3 4 5 6 7 8),
-        TensorType::Q8_0 => for_tokens!(self, q8_0, 1 2 3 4 5 6 7 8),
-        TensorType::Q4_K => for_tokens!(self, q4_k, 1 2 3 4 5 6 7 8),
-        TensorType::Q6_K => for_tokens!(self, q6_k, 1 2 3 4 5 6 7 8),
+        TensorType::Q4_0 => functions!(q4_0, open::Q4_0, 8),
+        TensorType::Q8_0 => functions!(q8_0, open::Q8_0, 8),
+        TensorType::Q4_K => functions!(q4_k, open::Q4_K, 8),
+        TensorType::Q6_K => functions!(q6_k, open::Q6_K, 16),
         _ => gemv::avx512vnni(ty),
     }
 }
@@ -48,9 +67,6 @@ const fn nibbles(blocks: [i16; 4]) -> [i16; 32] {
 
 #[target_feature(enable = "avx2,fma,f16c,avx512vl,avx512bw,avx512vnni")]
 fn q4_0<const T: usize>(w: &[u8], x: Few<'_>, out: &mut [&mut [f32]]) {
-    if T > ROW_BY_ROW {
-        return few::<open::Q4_0, T, 8>(w, x, out, q4_0::<1>);
-    }
     rows::<{ 8 * 18 }, T, __m256>(w, x, out, (_mm256_setzero_ps(), |s| hsum(s)), |w, x, sums| {
         // All 144 bytes in three loads: many small ones would take longer than what is done with them. A block is nine words
         // of 16 bits, the scale and its nibbles; the last nibbles are the third load.
@@ -70,9 +86,6 @@ fn q4_0<const T: usize>(w: &[u8], x: Few<'_>, out: &mut [&mut [f32]]) {
 
 #[target_feature(enable = "avx2,fma,f16c,avx512vl,avx512bw,avx512vnni")]
 fn q4_k<const T: usize>(w: &[u8], x: Few<'_>, out: &mut [&mut [f32]]) {
-    if T > ROW_BY_ROW {
-        return few::<open::Q4_K, T, 8>(w, x, out, q4_k::<1>);
-    }
     rows::<144, T, __m256>(w, x, out, (_mm256_setzero_ps(), |s| hsum(s)), |w, x, sums| {
         let (d, mins) = affine(w);
         // Blocks i and i + 1 are the low and the high nibbles of the same 32 bytes; the high ones stay where they are, sixteen
@@ -93,9 +106,6 @@ fn q4_k<const T: usize>(w: &[u8], x: Few<'_>, out: &mut [&mut [f32]]) {
 
 #[target_feature(enable = "avx2,fma,f16c,avx512vl,avx512bw,avx512vnni")]
 fn q8_0<const T: usize>(w: &[u8], x: Few<'_>, out: &mut [&mut [f32]]) {
-    if T > ROW_BY_ROW {
-        return few::<open::Q8_0, T, 8>(w, x, out, q8_0::<1>);
-    }
     rows::<{ 8 * 34 }, T, __m256>(w, x, out, (_mm256_setzero_ps(), |s| hsum(s)), |w, x, sums| {
         // Moved by 128 to become unsigned.
         let of_two = |i: usize| {
@@ -115,9 +125,6 @@ fn q8_0<const T: usize>(w: &[u8], x: Few<'_>, out: &mut [&mut [f32]]) {
 
 #[target_feature(enable = "avx2,fma,f16c,avx512vl,avx512bw,avx512vnni")]
 fn q6_k<const T: usize>(w: &[u8], x: Few<'_>, out: &mut [&mut [f32]]) {
-    if T > ROW_BY_ROW {
-        return few::<open::Q6_K, T, 16>(w, x, out, q6_k::<1>);
-    }
     rows::<210, T, __m512>(w, x, out, (_mm512_setzero_ps(), |s| total(s)), |w, x, sums| {
         // Of either half of the block, parts 0 and 1 are the low nibbles of 64 bytes, parts 2 and 3 the high ones; all have two
         // bits of each of another 32.
@@ -171,8 +178,7 @@ fn of_pairs(x: &Q8x256, q: [[__m512i; 2]; 2]) -> __m256i {
 #[inline]
 #[target_feature(enable = "avx512f,avx512vnni")]
 fn of_quads(x: &Q8x256, q: [__m512i; 4]) -> __m512i {
-    let products =
-        |i: usize| _mm512_dpbusd_epi32(_mm512_setzero_si512(), q[i], bytes(&x.qs, 2 * i));
+    let products = |i: usize| _mm512_dpbusd_epi32(_mm512_setzero_si512(), q[i], bytes(&x.qs, 2 * i));
     let pairs = |a, b| _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
     let (first, second) = (pairs(products(0), products(1)), pairs(products(2), products(3)));
     _mm512_add_epi32(_mm512_unpacklo_epi64(first, second), _mm512_unpackhi_epi64(first, second))
@@ -199,22 +205,26 @@ fn total(sums: __m512) -> f32 {
     hsum(_mm256_add_ps(_mm512_castps512_ps256(sums), high))
 }
 
-/// The products of all rows and T tokens; 256 elements are so many GROUPS.
+/// Of a token and sixteen rows.
+#[derive(Clone, Copy)]
+struct Token<const GROUPS: usize> {
+    /// The sums of the groups at the same place.
+    sums: [__m512; GROUPS],
+    /// What the integer sums of groups begin with: those of the activations, MIDDLE times taken off.
+    starts: [i32; GROUPS],
+}
+
+/// The products of all rows and any number of tokens; 256 elements are so many GROUPS.
 #[target_feature(enable = "avx2,fma,f16c,avx512vl,avx512bw,avx512vnni")]
-fn few<W: Open, const T: usize, const GROUPS: usize>(
-    w: &[u8],
-    x: Few<'_>,
-    out: &mut [&mut [f32]],
-    one: Unsafe,
-) {
+fn sixteen_rows<W: Open, const GROUPS: usize>(w: &[u8], x: Few<'_>, out: &mut [&mut [f32]]) {
     const { assert!(GROUPS == 8 * W::SUBS) };
-    let out: &mut [&mut [f32]; T] = out.try_into().expect("a column a token");
     let n_rows = out[0].len();
     let row_bytes = w.len() / n_rows.max(1);
     let (blocks, bytes) = (256 / W::LEN, 256 / W::LEN * W::BYTES);
     // Rows of whole 256 elements, sixteen by sixteen.
     let whole = if row_bytes.is_multiple_of(bytes) { n_rows / ROWS * ROWS } else { 0 };
-    let (mut sums, mut starts) = ([[_mm512_setzero_ps(); GROUPS]; T], [[0; GROUPS]; T]);
+    let mut tokens = [Token { sums: [_mm512_setzero_ps(); GROUPS], starts: [0; GROUPS] }; FEW_TOKENS];
+    let tokens = &mut tokens[..out.len()];
     for first in (0..whole).step_by(ROWS) {
         let w = &w[first * row_bytes..];
         let mut rows: [&[u8]; ROWS] = [&[]; ROWS];
@@ -223,9 +233,9 @@ fn few<W: Open, const T: usize, const GROUPS: usize>(
         }
         let rows = Rows::new(rows);
         for step in 0..row_bytes / bytes {
-            let x: &[Q8x256; T] = x.step(step);
-            for (starts, x) in starts.iter_mut().zip(x) {
-                put_starts::<W, GROUPS>(x, starts);
+            let x = x.rows(step, tokens.len());
+            for (token, x) in tokens.iter_mut().zip(x) {
+                put_starts::<W, GROUPS>(x, &mut token.starts);
             }
             for block in 0..blocks {
                 let add = |group: usize, q: &[__m512i], [d, offset]: [__m512; 2]| {
@@ -235,16 +245,18 @@ fn few<W: Open, const T: usize, const GROUPS: usize>(
                     let ahead = ROWS * (row_bytes + step * bytes) + group * part;
                     fetch(w.as_ptr().wrapping_add(ahead), part);
                     let (j, quad) = (group / W::SUBS, group % W::SUBS * (QUADS / W::SUBS));
-                    for ((sums, starts), x) in sums.iter_mut().zip(&starts).zip(x) {
+                    for (token, x) in tokens.iter_mut().zip(x) {
                         let words: &[i32; QUADS] = bytemuck::cast_ref(&x.qs[j]);
-                        let mut products = _mm512_set1_epi32(starts[group]);
+                        let mut products = _mm512_set1_epi32(token.starts[group]);
                         for (q, word) in q.iter().zip(&words[quad..]) {
                             products = _mm512_dpbusd_epi32(products, *q, _mm512_set1_epi32(*word));
                         }
                         let scale = _mm512_mul_ps(d, _mm512_set1_ps(x.d[j]));
-                        let sum = _mm512_maskz_mov_ps(if step == 0 { 0 } else { u16::MAX }, sums[group]);
+                        // The first sums are not added to what is there.
+                        let there = if step == 0 { 0 } else { u16::MAX };
+                        let sum = _mm512_maskz_mov_ps(there, token.sums[group]);
                         let sum = _mm512_fmadd_ps(_mm512_cvtepi32_ps(products), scale, sum);
-                        sums[group] = if W::MIDDLE == 0 {
+                        token.sums[group] = if W::MIDDLE == 0 {
                             _mm512_fmadd_ps(offset, _mm512_set1_ps(x.offset[j]), sum)
                         } else {
                             sum
@@ -255,22 +267,20 @@ fn few<W: Open, const T: usize, const GROUPS: usize>(
                 unsafe { W::open(&rows, step * blocks + block, add) };
             }
         }
-        for (sums, out) in sums.iter().zip(out.iter_mut()) {
-            let sums = sum_of_groups(sums);
+        for (token, out) in tokens.iter().zip(out.iter_mut()) {
             let out: &mut [f32; ROWS] = (&mut out[first..first + ROWS]).try_into().expect("as many rows");
             // SAFETY: a store of sixteen floats.
-            unsafe { _mm512_storeu_ps(out.as_mut_ptr(), sums) };
+            unsafe { _mm512_storeu_ps(out.as_mut_ptr(), sum_of_groups(token.sums)) };
         }
     }
-    if whole < n_rows {
+    if let (true, Some([one, ..])) = (whole < n_rows, gemv(W::TYPE)) {
         for (t, out) in out.iter_mut().enumerate() {
-            // SAFETY: as above.
-            unsafe { one(&w[whole * row_bytes..], x.from(t), &mut [&mut out[whole..]]) };
+            one(&w[whole * row_bytes..], x.from(t), &mut [&mut out[whole..]]);
         }
     }
 }
 
-/// What the integer sums of groups begin with: the sums of the activations, MIDDLE times taken off.
+/// Makes [`Token::starts`].
 #[inline]
 #[target_feature(enable = "avx2,avx512f")]
 fn put_starts<W: Open, const GROUPS: usize>(x: &Q8x256, starts: &mut [i32; GROUPS]) {
@@ -294,8 +304,7 @@ fn put_starts<W: Open, const GROUPS: usize>(x: &Q8x256, starts: &mut [i32; GROUP
 /// The sum of the sums of all groups, in the order of [`total`].
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn sum_of_groups<const GROUPS: usize>(of: &[__m512; GROUPS]) -> __m512 {
-    let mut of = *of;
+fn sum_of_groups<const GROUPS: usize>(mut of: [__m512; GROUPS]) -> __m512 {
     let mut half = GROUPS / 2;
     while half > 0 {
         for i in 0..half {

@@ -11,6 +11,7 @@ pub(super) const ROWS: usize = 16;
 
 /// A type of weights.
 pub(super) trait Open {
+    const TYPE: TensorType;
     /// Elements and bytes of a block.
     const LEN: usize;
     const BYTES: usize;
@@ -72,6 +73,7 @@ fn put(to: &mut [Vector], i: usize, v: __m512i) {
 pub(super) struct Q4_0;
 
 impl Open for Q4_0 {
+    const TYPE: TensorType = TensorType::Q4_0;
     const LEN: usize = 32;
     const BYTES: usize = 18;
     const SUBS: usize = 1;
@@ -91,6 +93,7 @@ impl Open for Q4_0 {
 pub(super) struct Q8_0;
 
 impl Open for Q8_0 {
+    const TYPE: TensorType = TensorType::Q8_0;
     const LEN: usize = 32;
     const BYTES: usize = 34;
     const SUBS: usize = 1;
@@ -112,6 +115,7 @@ impl Open for Q8_0 {
 pub(super) struct Q4_K;
 
 impl Open for Q4_K {
+    const TYPE: TensorType = TensorType::Q4_K;
     const LEN: usize = 256;
     const BYTES: usize = 144;
     const SUBS: usize = 1;
@@ -149,6 +153,7 @@ impl Open for Q4_K {
 pub(super) struct Q6_K;
 
 impl Open for Q6_K {
+    const TYPE: TensorType = TensorType::Q6_K;
     const LEN: usize = 256;
     const BYTES: usize = 210;
     const SUBS: usize = 2;

@@ -8,8 +8,8 @@ use std::arch::asm;
 use std::arch::x86_64::*;
 
 use super::avx2;
-use super::{avx512_few, avx512_open};
 use super::tile::{self, Level, QUADS, Step, TOKENS, Tile, Tiles, panel_step};
+use super::{avx512_few, avx512_open};
 use crate::format::TensorType;
 use crate::gemm::{Gemm, Multiply, Out, ROW_INPUT, Vector};
 use crate::isa::Kernels;
