@@ -1,5 +1,6 @@
 //! The set with AVX-512 and its VNNI, in vectors of 512 bits: products with many tokens here, with a few in
-//! [`super::avx512_few`]. All else is of the AVX2 set.
+//! [`super::avx512_few`]; weights of most files are laid open for both in [`super::avx512_open`]. All else is of the AVX2
+//! set.
 //!
 //! A vector holds four elements of K of sixteen rows. Activations are broadcast by the instruction that multiplies, and 32
 //! registers hold the sums and results of twelve tokens, with some left for the rest.

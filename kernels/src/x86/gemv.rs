@@ -53,8 +53,7 @@ macro_rules! table {
     };
 }
 
-// As many tokens as there are registers for; where there are more registers, the types of most files take more tokens in
-// [`super::avx512_few`], and for the others the program would grow by a seventh of a megabyte.
+// As many tokens as there are registers for. With AVX-512 the types of most files are in [`super::avx512_few`].
 table!(avx2, 1 2 3 4);
 table!(avxvnni, 1 2 3 4);
 table!(avx512vnni, 1 2 3 4);
