@@ -5,8 +5,8 @@
 //! rounded to a few bits, and what counts is the error after that: so every group tries the neighbours of its
 //! rounded scale, and the block fits its super-scale to the integers chosen, as long as that helps.
 //!
-//! The inner loops are over the trials of one element, side by side: they vectorize, and no sum is across lanes. All but
-//! the innermost ([`sums`], a function an instruction set) is inlined into the encoders, of which those without weights are
+//! The inner loops are over the trials of one element, or the groups of a block, side by side: they vectorize, and no sum is
+//! across lanes. All but the innermost ([`sums`], a function an instruction set) is inlined into the encoders, of which those without weights are
 //! compiled for AVX2 too ([`super::block`]).
 //!
 //! Where elements have weights, an error counts its weight times, and the search is the wider: the largest value may well
@@ -198,27 +198,39 @@ impl Symmetric {
         for (g, free) in free.iter_mut().enumerate() {
             *free = self.free::<N, WEIGHTED>(&x[g], &w[g]);
         }
+        let columns = turned(x);
+        let w_columns = if WEIGHTED { turned(w) } else { columns };
         // The scale of largest magnitude goes to the end of the range that is further from zero.
         let mut d = to_f16(largest(&free) / lo);
         let mut best = (f32::INFINITY, d, [0.0; GROUPS]);
         for _ in 0..if WEIGHTED { WEIGHTED_ROUNDS } else { ROUNDS } {
             let id = invert(d);
-            let mut scales = [0.0; GROUPS];
+            let near: Lanes<GROUPS> = each(|g| nearest(free[g] * id, lo, hi));
+            let around = |step: f32| map(&near, |near| nearest(near + step, lo, hi));
+            let mut gains = [f32::NEG_INFINITY; GROUPS];
+            let (mut scales, mut sums) = (near, Products { xq: [0.0; GROUPS], qq: [0.0; GROUPS] });
+            for tries in [near, around(-1.0), around(1.0), [0.0; GROUPS]] {
+                let found = self.products::<GROUPS, N, WEIGHTED>(
+                    &columns,
+                    &w_columns,
+                    &map(&tries, |s| invert(d * s)),
+                );
+                for g in 0..GROUPS {
+                    let scale = d * tries[g];
+                    let gain = scale * (2.0 * found.xq[g] - scale * found.qq[g]);
+                    let better = gain > gains[g];
+                    gains[g] = if better { gain } else { gains[g] };
+                    scales[g] = if better { tries[g] } else { scales[g] };
+                    sums.xq[g] = if better { found.xq[g] } else { sums.xq[g] };
+                    sums.qq[g] = if better { found.qq[g] } else { sums.qq[g] };
+                }
+            }
             // The squared error, and the sums that the least squares for d need.
             let (mut total, mut xq, mut qq) = (0.0, 0.0, 0.0);
             for g in 0..GROUPS {
-                let near = nearest(free[g] * id, lo, hi);
-                let tries: Lanes<4> = each(|i| nearest([near, near - 1.0, near + 1.0, 0.0][i], lo, hi));
-                let sums = self.products::<N, 4, WEIGHTED>(&x[g], &w[g], &each(|i| invert(d * tries[i])));
-                let gains: Lanes<4> = each(|i| {
-                    let scale = d * tries[i];
-                    scale * (2.0 * sums.xq[i] - scale * sums.qq[i])
-                });
-                let i = argmax(&gains);
-                scales[g] = tries[i];
-                total -= gains[i];
-                xq += scales[g] * sums.xq[i];
-                qq += scales[g] * scales[g] * sums.qq[i];
+                total -= gains[g];
+                xq += scales[g] * sums.xq[g];
+                qq += scales[g] * scales[g] * sums.qq[g];
             }
             if total >= best.0 {
                 break;
@@ -268,26 +280,38 @@ impl Symmetric {
         best.1
     }
 
-    /// The sums for `q` from the reciprocals of trial scales.
+    /// The sums of every group for `q` from the reciprocals of their scales, all groups side by side.
     #[inline(always)]
-    fn products<const N: usize, const C: usize, const WEIGHTED: bool>(
+    fn products<const GROUPS: usize, const N: usize, const WEIGHTED: bool>(
         &self,
-        x: &[f32; N],
-        w: &[f32; N],
-        id: &Lanes<C>,
-    ) -> Products<C> {
+        x: &[Lanes<GROUPS>; N],
+        w: &[Lanes<GROUPS>; N],
+        id: &Lanes<GROUPS>,
+    ) -> Products<GROUPS> {
         let (lo, hi) = self.q;
-        let mut sums = Products { xq: [0.0; C], qq: [0.0; C] };
-        for (v, w) in x.iter().zip(w) {
-            for (i, id) in id.iter().enumerate() {
-                let q = nearest(v * id, lo, hi);
-                let wq = if WEIGHTED { w * q } else { q };
-                sums.xq[i] += v * wq;
-                sums.qq[i] += q * wq;
+        let mut sums = Products { xq: [0.0; GROUPS], qq: [0.0; GROUPS] };
+        for (x, w) in x.iter().zip(w) {
+            for g in 0..GROUPS {
+                let q = nearest(x[g] * id[g], lo, hi);
+                let wq = if WEIGHTED { w[g] * q } else { q };
+                sums.xq[g] += x[g] * wq;
+                sums.qq[g] += q * wq;
             }
         }
         sums
     }
+}
+
+/// The elements of groups by their place in it.
+#[inline(always)]
+fn turned<const GROUPS: usize, const N: usize>(groups: &[[f32; N]]) -> [Lanes<GROUPS>; N] {
+    let mut columns = [[0.0; GROUPS]; N];
+    for (g, group) in groups.iter().enumerate() {
+        for (column, v) in columns.iter_mut().zip(group) {
+            column[g] = *v;
+        }
+    }
+    columns
 }
 
 /// For each trial Σwq, Σwxq and Σwq² of `q = nearest((x + min) · id)`.

@@ -218,8 +218,11 @@ struct Token<const GROUPS: usize> {
 #[target_feature(enable = "avx2,fma,f16c,avx512vl,avx512bw,avx512vnni")]
 fn sixteen_rows<W: Open, const GROUPS: usize>(w: &[u8], x: Few<'_>, out: &mut [&mut [f32]]) {
     const { assert!(GROUPS == 8 * W::SUBS) };
+    if w.is_empty() {
+        return out.iter_mut().for_each(|out| out.fill(0.0));
+    }
     let n_rows = out[0].len();
-    let row_bytes = w.len() / n_rows.max(1);
+    let row_bytes = w.len() / n_rows;
     let (blocks, bytes) = (256 / W::LEN, 256 / W::LEN * W::BYTES);
     // Rows of whole 256 elements, sixteen by sixteen.
     let whole = if row_bytes.is_multiple_of(bytes) { n_rows / ROWS * ROWS } else { 0 };
