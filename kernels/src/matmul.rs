@@ -189,7 +189,8 @@ impl Kernels {
         let n_tokens = tile.n_tokens;
         let row_bytes = check(ty, w, tile.rows.len(), k, x, n_tokens);
         assert!(n_tokens <= FEW_TOKENS, "{n_tokens} tokens are more than a few");
-        let at_once = (self.gemv)(ty).map_or(1, |gemvs| gemvs.len());
+        let gemvs = (self.gemv)(ty);
+        let at_once = gemvs.map_or(1, <[_]>::len);
         let block = if n_tokens <= at_once { tile.rows.len() } else { (FEW_BYTES / row_bytes).max(1) };
         for (i, w) in w.chunks(block * row_bytes).enumerate() {
             let rows = i * block..i * block + w.len() / row_bytes;
@@ -197,7 +198,7 @@ impl Kernels {
             let mut out: [&mut [f32]; FEW_TOKENS] =
                 std::array::from_fn(|_| columns.next().unwrap_or_default());
             let out = &mut out[..n_tokens];
-            if let (Some(gemvs), Activations::Q8(x)) = ((self.gemv)(ty), x) {
+            if let (Some(gemvs), Activations::Q8(x)) = (gemvs, x) {
                 for (i, out) in out.chunks_mut(gemvs.len()).enumerate() {
                     gemvs[out.len() - 1](w, x.few().from(i * gemvs.len()), out);
                 }

@@ -116,7 +116,7 @@ impl<'a> Few<'a> {
     /// If there are not so many activations or rows.
     #[inline(always)]
     pub(crate) fn step<const T: usize>(self, i: usize) -> &'a [Q8x256; T] {
-        self.chunks[i * self.rows..].first_chunk().expect("as many rows as the kernel is for")
+        self.rows(i, T).first_chunk().expect("as many rows as the kernel is for")
     }
 
     /// As [`Few::step`], of the first `n` rows.

@@ -228,10 +228,11 @@ fn few_tokens_get_the_bits_of_each_alone() {
         for ty in TensorType::ALL {
             for k in [512, 512 + 32, 512 + 224].into_iter().filter(|&k| ty.bytes_for(k).is_some()) {
                 for n in 1..=FEW_TOKENS {
-                    let rows = 21;
+                    // Two panels of sixteen, and rows beyond them in either tile.
+                    let rows = 37;
                     let case = Case::new(kernels, ty, rows, k, n);
                     let mut out = vec![f32::NAN; rows * n];
-                    for tile in &mut tiles(&mut out, rows, 18) {
+                    for tile in &mut tiles(&mut out, rows, 34) {
                         let w =
                             &case.w[tile.rows().start * case.row_bytes()..tile.rows().end * case.row_bytes()];
                         kernels.matmul_few(ty, w, k, case.activations(), tile);

@@ -6,8 +6,8 @@
 //! rounded scale, and the block fits its super-scale to the integers chosen, as long as that helps.
 //!
 //! The inner loops are over the trials of one element, or the groups of a block, side by side: they vectorize, and no sum is
-//! across lanes. All but the innermost ([`sums`], a function an instruction set) is inlined into the encoders, of which those without weights are
-//! compiled for AVX2 too ([`super::block`]).
+//! across lanes. All but the innermost ([`sums`], a function an instruction set) is inlined into the encoders, of which those
+//! without weights are compiled for AVX2 too ([`super::block`]).
 //!
 //! Where elements have weights, an error counts its weight times, and the search is the wider: the largest value may well
 //! be one that hardly counts. Functions with `WEIGHTED` false never look at the weights.
@@ -302,7 +302,7 @@ impl Symmetric {
     }
 }
 
-/// The elements of groups by their place in it.
+/// The elements of groups by their place in their group.
 #[inline(always)]
 fn turned<const GROUPS: usize, const N: usize>(groups: &[[f32; N]]) -> [Lanes<GROUPS>; N] {
     let mut columns = [[0.0; GROUPS]; N];

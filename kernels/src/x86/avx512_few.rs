@@ -6,47 +6,37 @@
 //! theirs. The bits are the same.
 
 use std::arch::x86_64::*;
-use std::mem::transmute;
 
 use super::avx2::load_f32;
 use super::avx2_dot::{hsum, load, load_128};
-use super::avx512_open::{self as open, Open, ROWS, Rows, masked};
+use super::avx512_open::{Open, ROWS, Rows, masked};
 use super::gemv::avx512vnni::rows;
 use super::gemv::{self, Unsafe, affine, f16_8, f16s, load_i16, times};
 use super::tile::QUADS;
 use crate::format::TensorType;
+use crate::format::q4_0::Q4_0;
+use crate::format::q4_k::Q4_K;
+use crate::format::q6_k::Q6_K;
+use crate::format::q8_0::Q8_0;
 use crate::gemm::fetch;
 use crate::isa::{Gemv, Gemvs};
 use crate::q8::{FEW_TOKENS, Few, Q8x256};
 
-/// The functions for one token and two, a row at a time, and for more, sixteen rows at a time, which the processor foresees
-/// less well when it reads them. The types of functions differ in `unsafe` alone.
+/// The functions for one token and two, a row at a time, and for more, up to [`FEW_TOKENS`], sixteen rows at a time, which the
+/// processor foresees less well when it reads them.
 macro_rules! functions {
-    ($rows:ident, $open:ty, $groups:literal) => {
-        Some(
-            &const {
-                // SAFETY: a call is sound: a set is handed out only where the features are there.
-                let [one, two, more] = unsafe {
-                    [
-                        transmute::<Unsafe, Gemv>($rows::<1>),
-                        transmute::<Unsafe, Gemv>($rows::<2>),
-                        transmute::<Unsafe, Gemv>(sixteen_rows::<$open, $groups>),
-                    ]
-                };
-                let functions: [Gemv; FEW_TOKENS] = [one, two, more, more, more, more, more, more];
-                functions
-            },
-        )
+    ($rows:ident, $more:expr) => {
+        gemvs!($rows::<1>, $rows::<2>, $more, $more, $more, $more, $more, $more)
     };
 }
 
-/// The functions by type, for up to [`FEW_TOKENS`].
+/// The functions by type.
 pub(super) fn gemv(ty: TensorType) -> Option<Gemvs> {
     match ty {
-        TensorType::Q4_0 => functions!(q4_0, open::Q4_0, 8),
-        TensorType::Q8_0 => functions!(q8_0, open::Q8_0, 8),
-        TensorType::Q4_K => functions!(q4_k, open::Q4_K, 8),
-        TensorType::Q6_K => functions!(q6_k, open::Q6_K, 16),
+        TensorType::Q4_0 => functions!(q4_0, sixteen_rows::<Q4_0, 8>),
+        TensorType::Q8_0 => functions!(q8_0, sixteen_rows::<Q8_0, 8>),
+        TensorType::Q4_K => functions!(q4_k, sixteen_rows::<Q4_K, 8>),
+        TensorType::Q6_K => functions!(q6_k, sixteen_rows::<Q6_K, 16>),
         _ => gemv::avx512vnni(ty),
     }
 }

@@ -4,6 +4,10 @@ use std::arch::x86_64::*;
 
 use super::tile::{QUADS, panel_step};
 use crate::format::TensorType;
+use crate::format::q4_0::Q4_0;
+use crate::format::q4_k::Q4_K;
+use crate::format::q6_k::Q6_K;
+use crate::format::q8_0::Q8_0;
 use crate::gemm::{Pack, STEP, Vector};
 
 /// Rows that are laid open together: a vector has 32 bits of each.
@@ -24,7 +28,7 @@ pub(super) trait Open {
     /// elements in a vector, and its scale and offset, which is 0 if there is none.
     ///
     /// # Safety
-    /// The processor must have AVX-512 F, BW and VL.
+    /// The processor must have what the set `avx512vnni` needs.
     unsafe fn open(rows: &Rows<'_>, i: usize, group: impl FnMut(usize, &[__m512i], [__m512; 2]));
 }
 
@@ -69,9 +73,6 @@ fn put(to: &mut [Vector], i: usize, v: __m512i) {
     unsafe { _mm512_storeu_si512(to.as_mut_ptr().cast(), v) };
 }
 
-#[allow(non_camel_case_types)]
-pub(super) struct Q4_0;
-
 impl Open for Q4_0 {
     const TYPE: TensorType = TensorType::Q4_0;
     const LEN: usize = 32;
@@ -88,9 +89,6 @@ impl Open for Q4_0 {
         group(0, &q, [rows.f16s(at), _mm512_setzero_ps()]);
     }
 }
-
-#[allow(non_camel_case_types)]
-pub(super) struct Q8_0;
 
 impl Open for Q8_0 {
     const TYPE: TensorType = TensorType::Q8_0;
@@ -111,9 +109,6 @@ impl Open for Q8_0 {
     }
 }
 
-#[allow(non_camel_case_types)]
-pub(super) struct Q4_K;
-
 impl Open for Q4_K {
     const TYPE: TensorType = TensorType::Q4_K;
     const LEN: usize = 256;
@@ -131,26 +126,22 @@ impl Open for Q4_K {
         let s = [masked(s, 63), second(s, rest)];
         let m = [masked(m, 63), second(m, _mm512_srli_epi32(rest, 4))];
         let d = f16s_of_words(both);
-        let minus = _mm512_sub_ps(_mm512_set1_ps(-0.0), f16s_of_words(_mm512_srli_epi32(both, 16)));
-        for pair in 0..4 {
-            // Groups 2 i and 2 i + 1 are the low and the high nibbles of the same 32 bytes.
-            let at = at + 16 + 32 * pair;
+        let minus_dmin = _mm512_mul_ps(f16s_of_words(_mm512_srli_epi32(both, 16)), _mm512_set1_ps(-1.0));
+        let of_group = |of: [__m512i; 2], d, group: usize| {
+            let v = _mm512_srlv_epi32(of[group / 4], _mm512_set1_epi32(8 * (group as i32 % 4)));
+            _mm512_mul_ps(d, _mm512_cvtepi32_ps(_mm512_and_si512(v, _mm512_set1_epi32(255))))
+        };
+        let floats = |group| [of_group(s, d, group), of_group(m, minus_dmin, group)];
+        for even in [0, 2, 4, 6] {
+            // The group and the next one are the low and the high nibbles of the same 32 bytes.
+            let at = at + 16 + 16 * even;
             let ([a, b, c, e], [f, g, h, j]) = (rows.columns(at), rows.columns(at + 16));
-            let shift = _mm512_set1_epi32(16 * (pair as i32 % 2));
-            let floats = |v, d, i: i32| {
-                let v = _mm512_srlv_epi32(v, _mm512_add_epi32(shift, _mm512_set1_epi32(8 * i)));
-                _mm512_mul_ps(d, _mm512_cvtepi32_ps(_mm512_and_si512(v, _mm512_set1_epi32(255))))
-            };
-            let scales = |i| [floats(s[pair / 2], d, i), floats(m[pair / 2], minus, i)];
-            group(2 * pair, &[low(a), low(b), low(c), low(e), low(f), low(g), low(h), low(j)], scales(0));
+            group(even, &[low(a), low(b), low(c), low(e), low(f), low(g), low(h), low(j)], floats(even));
             let q = [high(a), high(b), high(c), high(e), high(f), high(g), high(h), high(j)];
-            group(2 * pair + 1, &q, scales(1));
+            group(even + 1, &q, floats(even + 1));
         }
     }
 }
-
-#[allow(non_camel_case_types)]
-pub(super) struct Q6_K;
 
 impl Open for Q6_K {
     const TYPE: TensorType = TensorType::Q6_K;

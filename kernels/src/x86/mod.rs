@@ -18,15 +18,20 @@ macro_rules! compile_for {
     };
 }
 
-/// A kernel for one token, two, and so on: [`Gemvs`](crate::isa::Gemvs). The function pointers' types differ in `unsafe`
+/// Functions for one token, two, and so on as [`Gemvs`](crate::isa::Gemvs). The function pointers' types differ in `unsafe`
 /// alone.
-macro_rules! for_tokens {
-    ($of:tt, $f:ident, $($t:literal)*) => {
+macro_rules! gemvs {
+    ($($f:expr),*) => {
         Some(&const {
             // SAFETY: a call is sound: a set is handed out only where the features are there.
-            unsafe { [$(std::mem::transmute::<Unsafe, Gemv>($of::$f::<$t>)),*] }
+            unsafe { [$(std::mem::transmute::<Unsafe, Gemv>($f)),*] }
         })
     };
+}
+
+/// A kernel for one token, two, and so on.
+macro_rules! for_tokens {
+    ($of:tt, $f:ident, $($t:literal)*) => { gemvs!($($of::$f::<$t>),*) };
 }
 
 /// Instances of a tile's function for one token, two, and so on.
