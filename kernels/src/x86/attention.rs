@@ -25,7 +25,7 @@ pub(super) const KERNELS: AttentionKernels = AttentionKernels {
 /// How far ahead of the multiplications panels of F16 are fetched, in bytes, on Intel's processors and on others. Panels lie
 /// one behind the other, but the processor's own prefetching stops at the end of a page. A Xeon with AMX generates a seventh
 /// faster at 8,192 tokens with 2,048 than with 16,384 or none, a Zen 4 as fast with 16,384 as without.
-const AHEAD: [usize; 2] = [2048, 16384];
+pub(super) const AHEAD: [usize; 2] = [2048, 16384];
 
 /// Vectors of a panel's row.
 const VECTORS: usize = PANEL / 8;

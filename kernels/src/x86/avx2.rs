@@ -222,18 +222,24 @@ fn exp(x: __m256) -> __m256 {
     _mm256_mul_ps(_mm256_mul_ps(e, power(half)), power(_mm256_sub_epi32(n, half)))
 }
 
+/// ln 2 in two parts, the first short enough for a whole number times it to be exact.
+pub(super) const LN_2: [f32; 2] = [0.693_359_4, -2.121_944_4e-4];
+/// Cephes' minimax polynomial p, eʳ ≈ 1 + r + r² · p(r), the highest coefficient first.
+pub(super) const EXP: [f32; 6] =
+    [1.987_569_1e-4, 1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 0.166_666_65, 0.5];
+
 /// eˣ = e · 2ⁿ with e from √½ to √2, to within 2e-7 of itself, for x that keeps n an i32.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
 pub(super) fn exp_parts(x: __m256) -> (__m256, __m256i) {
     let v = _mm256_set1_ps;
-    // x = n · ln 2 + r, |r| ≤ ln 2 / 2; ln 2 in two parts, the first short enough for n · it to be exact.
+    // x = n · ln 2 + r, |r| ≤ ln 2 / 2.
     let n = _mm256_round_ps(_mm256_mul_ps(x, v(std::f32::consts::LOG2_E)), 0x08);
-    let r = _mm256_fnmadd_ps(n, v(-2.121_944_4e-4), _mm256_fnmadd_ps(n, v(0.693_359_4), x));
-    // Cephes' minimax polynomial: eʳ ≈ 1 + r + r² · p(r).
-    let mut p = v(1.987_569_1e-4);
-    for c in [1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 0.166_666_65, 0.5] {
-        p = _mm256_fmadd_ps(p, r, v(c));
+    let [high, low] = LN_2;
+    let r = _mm256_fnmadd_ps(n, v(low), _mm256_fnmadd_ps(n, v(high), x));
+    let mut p = v(EXP[0]);
+    for c in &EXP[1..] {
+        p = _mm256_fmadd_ps(p, r, v(*c));
     }
     let e = _mm256_fmadd_ps(p, _mm256_mul_ps(r, r), _mm256_add_ps(r, v(1.0)));
     (e, _mm256_cvtps_epi32(n))

@@ -10,7 +10,7 @@ use std::arch::x86_64::*;
 
 use super::avx2;
 use super::tile::{self, Level, QUADS, Step, TOKENS, Tile, Tiles, panel_step};
-use super::{avx512_few, avx512_open};
+use super::{avx512, avx512_attention, avx512_few, avx512_open};
 use crate::format::TensorType;
 use crate::gemm::{Gemm, Multiply, Out, ROW_INPUT, Vector};
 use crate::isa::Kernels;
@@ -27,8 +27,15 @@ pub(crate) fn detect() -> Option<&'static Kernels> {
 static KERNELS: Kernels = SET;
 
 /// For the sets that differ from this one in little.
-pub(super) const SET: Kernels =
-    Kernels { name: "avx512vnni", gemv: avx512_few::gemv, gemm: Some(gemm), ..avx2::SET };
+pub(super) const SET: Kernels = Kernels {
+    name: "avx512vnni",
+    gemv: avx512_few::gemv,
+    gemm: Some(gemm),
+    // SAFETY: `detect` hands this set out only where the features are there.
+    silu_mul: |gate, up| unsafe { avx512::silu_mul(gate, up) },
+    attention: avx512_attention::KERNELS,
+    ..avx2::SET
+};
 
 fn gemm(ty: TensorType) -> Gemm {
     let gemm = tile::gemm::<Avx512Vnni>(ty);

@@ -45,6 +45,8 @@ pub(crate) mod amx;
 mod attention;
 pub(crate) mod avx2;
 mod avx2_dot;
+mod avx512;
+mod avx512_attention;
 mod avx512_few;
 mod avx512_open;
 pub(crate) mod avx512vnni;
