@@ -202,14 +202,9 @@ impl Gemm {
         (0..k).step_by(len).map(move |start| Chunk { k, start, len: len.min(k - start) })
     }
 
-    /// The tokens in as few tiles as there have to be, the first of each and their number: about as many in each, since few
-    /// keep a micro-kernel waiting for its own sums.
+    /// The tokens of each tile.
     fn tiles(&self, n_tokens: usize) -> impl Iterator<Item = (usize, usize)> + use<> {
-        let n_tiles = n_tokens.div_ceil(self.tokens);
-        (0..n_tiles).map(move |i| {
-            let [first, end] = [i, i + 1].map(|i| i * n_tokens / n_tiles);
-            (first, end - first)
-        })
+        even_parts(n_tokens, self.tokens)
     }
 
     /// Fills `tile` with the products of its rows, `w`, and all tokens.
@@ -285,6 +280,16 @@ impl Gemm {
             }
         }
     }
+}
+
+/// The first and the number of tokens in each tile of `n`, with at most so many: as few tiles as there have to be, and about as
+/// many tokens in each, since few keep a micro-kernel waiting for its own sums.
+pub(crate) fn even_parts(n: usize, most: usize) -> impl Iterator<Item = (usize, usize)> + use<> {
+    let parts = n.div_ceil(most);
+    (0..parts).map(move |i| {
+        let [first, end] = [i, i + 1].map(|i| i * n / parts);
+        (first, end - first)
+    })
 }
 
 /// Vectors of a step of a token's input of [`Kind::Rows`]: its 32 activations and its [`Factors`].

@@ -145,7 +145,7 @@ const AHEAD: usize = 2;
 const BUFFERS: usize = 4;
 
 /// Integer sums, sixteen rows of a token after another.
-type Sums<const T: usize> = MaybeUninit<[__m512i; T]>;
+type Sums<const T: usize> = MaybeUninit<[[__m512i; 1]; T]>;
 
 /// Sixteen rows and T tokens, SUBS scales and offsets a step.
 ///
@@ -153,11 +153,11 @@ type Sums<const T: usize> = MaybeUninit<[__m512i; T]>;
 /// As of [`tile::Function`]; the registers have the [`Shapes`] for T tokens.
 #[target_feature(enable = "avx512f")]
 unsafe fn tile_bytes<const T: usize, const SUBS: usize, const MIDDLE: i32>(tile: Tile<'_>) {
-    let mut acc = [_mm512_setzero_ps(); T];
+    let mut acc = [[_mm512_setzero_ps(); 1]; T];
     if tile.adds() {
         for (t, acc) in acc.iter_mut().enumerate() {
             // SAFETY: here and below, the tile lends the results of sixteen rows and T tokens.
-            *acc = unsafe { _mm512_loadu_ps(tile.results(t)) };
+            *acc = unsafe { [_mm512_loadu_ps(tile.results(t))] };
         }
     }
     let steps = tile.steps::<T, ROW_INPUT>(panel_step(SUBS, MIDDLE));
@@ -173,9 +173,9 @@ unsafe fn tile_bytes<const T: usize, const SUBS: usize, const MIDDLE: i32>(tile:
         let (step, sub) = (steps.at(part / SUBS), part % SUBS);
         // SAFETY: they were filled AHEAD turns before, and are filled again in the turns after this one.
         let sums = unsafe { sums[part % BUFFERS].assume_init_ref() };
-        add_scaled::<T, SUBS, MIDDLE>(&step, sub, sums, &mut acc);
+        add_scaled::<T, 1, SUBS, MIDDLE>(&step, sub, sums, &mut acc);
     }
-    for (t, acc) in acc.into_iter().enumerate() {
+    for (t, [acc]) in acc.into_iter().enumerate() {
         // SAFETY: as above.
         unsafe { _mm512_storeu_ps(tile.results(t), acc) };
     }

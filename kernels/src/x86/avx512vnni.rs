@@ -9,7 +9,7 @@ use std::arch::asm;
 use std::arch::x86_64::*;
 
 use super::avx2;
-use super::tile::{self, Level, QUADS, Step, TOKENS, Tile, Tiles, panel_step};
+use super::tile::{self, Level, QUADS, Step, Tile, Tiles, panel_step};
 use super::{avx512, avx512_attention, avx512_few, avx512_open};
 use crate::format::TensorType;
 use crate::gemm::{Gemm, Multiply, Out, ROW_INPUT, Vector};
@@ -58,74 +58,98 @@ unsafe fn multiply_bytes<const SUBS: usize, const MIDDLE: i32>(
     n: usize,
     out: Out,
 ) {
-    let tiles: [tile::Function; TOKENS] = tiles!(tile_bytes, SUBS, MIDDLE, 1 2 3 4 5 6 7 8 9 10 11 12);
-    let tiles = Tiles { functions: &tiles, input_step: ROW_INPUT, middle: MIDDLE };
+    let (one, two) = (tiles::<1, SUBS, MIDDLE>(), tiles::<2, SUBS, MIDDLE>());
+    let tiles = Tiles { functions: &one, of_two: &two, input_step: ROW_INPUT, middle: MIDDLE };
     // SAFETY: by the contract of such a function.
     unsafe { tiles.multiply(panels, n_panels, input, n, out) };
 }
 
-/// Sixteen rows and T tokens, SUBS scales and offsets a step. Which MIDDLE it is, if not 0, is read from the tile: the
+/// The functions for P panels.
+fn tiles<const P: usize, const SUBS: usize, const MIDDLE: i32>() -> [tile::Function; 6] {
+    [
+        tile_bytes::<1, P, SUBS, MIDDLE>,
+        tile_bytes::<2, P, SUBS, MIDDLE>,
+        tile_bytes::<3, P, SUBS, MIDDLE>,
+        tile_bytes::<4, P, SUBS, MIDDLE>,
+        tile_bytes::<5, P, SUBS, MIDDLE>,
+        tile_bytes::<6, P, SUBS, MIDDLE>,
+    ]
+}
+
+/// P panels of sixteen rows and T tokens, SUBS scales and offsets a step. Which MIDDLE it is, if not 0, is read from the tile: the
 /// functions for them are the same then, and the compiler keeps one.
 #[target_feature(enable = "avx512f,avx512vnni")]
-unsafe fn tile_bytes<const T: usize, const SUBS: usize, const MIDDLE: i32>(tile: Tile<'_>) {
-    let mut acc = [_mm512_setzero_ps(); T];
+unsafe fn tile_bytes<const T: usize, const P: usize, const SUBS: usize, const MIDDLE: i32>(tile: Tile<'_>) {
+    let mut acc = [[_mm512_setzero_ps(); P]; T];
     if tile.adds() {
         for (t, acc) in acc.iter_mut().enumerate() {
-            // SAFETY: here and below, the tile lends the results of sixteen rows and T tokens.
-            *acc = unsafe { _mm512_loadu_ps(tile.results(t)) };
+            for (p, acc) in acc.iter_mut().enumerate() {
+                // SAFETY: here and below, the tile lends the results of P times sixteen rows and T tokens.
+                *acc = unsafe { _mm512_loadu_ps(tile.results(t).add(16 * p)) };
+            }
         }
     }
     let shift = _mm512_set1_epi32(tile.middle_bits() as i32);
-    for step in tile.steps::<T, ROW_INPUT>(panel_step(SUBS, MIDDLE)) {
+    for step in tile.steps_of::<P, T, ROW_INPUT>(panel_step(SUBS, MIDDLE)) {
         for sub in 0..SUBS {
-            let mut sums = [_mm512_setzero_si512(); T];
+            let mut sums = [[_mm512_setzero_si512(); P]; T];
             if MIDDLE != 0 {
-                for (t, sum) in sums.iter_mut().enumerate() {
-                    *sum = start(step.less::<SUBS>(t, sub), shift);
+                for (t, sums) in sums.iter_mut().enumerate() {
+                    *sums = [start(step.less::<SUBS>(t, sub), shift); P];
                 }
             }
             for g in sub * QUADS / SUBS..(sub + 1) * QUADS / SUBS {
-                let w = weights(&step, g);
-                for (t, sum) in sums.iter_mut().enumerate() {
-                    *sum = _mm512_dpbusd_epi32(*sum, w, _mm512_set1_epi32(step.word(t, g)));
+                let mut w = [_mm512_setzero_si512(); P];
+                for (p, w) in w.iter_mut().enumerate() {
+                    *w = weights(&step, p, g);
+                }
+                for (t, sums) in sums.iter_mut().enumerate() {
+                    let x = _mm512_set1_epi32(step.word(t, g));
+                    for (sum, w) in sums.iter_mut().zip(w) {
+                        *sum = _mm512_dpbusd_epi32(*sum, w, x);
+                    }
                 }
             }
-            add_scaled::<T, SUBS, MIDDLE>(&step, sub, &sums, &mut acc);
+            add_scaled::<T, P, SUBS, MIDDLE>(&step, sub, &sums, &mut acc);
         }
     }
     for (t, acc) in acc.into_iter().enumerate() {
-        // SAFETY: as above.
-        unsafe { _mm512_storeu_ps(tile.results(t), acc) };
+        for (p, acc) in acc.into_iter().enumerate() {
+            // SAFETY: as above.
+            unsafe { _mm512_storeu_ps(tile.results(t).add(16 * p), acc) };
+        }
     }
 }
 
-/// A pair of the panel's vectors, of sixteen rows.
+/// Pair `i` of the vectors of panel `p`, of sixteen rows.
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn weights<const T: usize>(step: &Step<'_, T, ROW_INPUT>, i: usize) -> __m512i {
+fn weights<const T: usize, const P: usize>(step: &Step<'_, T, ROW_INPUT, P>, p: usize, i: usize) -> __m512i {
     // SAFETY: a pair is 64 bytes.
-    unsafe { _mm512_loadu_si512(step.pair(i).as_ptr().cast()) }
+    unsafe { _mm512_loadu_si512(step.pair_of(p, i).as_ptr().cast()) }
 }
 
 /// Adds integer sums, scaled, and the offsets, if they are stored.
 #[inline]
 #[target_feature(enable = "avx512f")]
-pub(super) fn add_scaled<const T: usize, const SUBS: usize, const MIDDLE: i32>(
-    step: &Step<'_, T, ROW_INPUT>,
+pub(super) fn add_scaled<const T: usize, const P: usize, const SUBS: usize, const MIDDLE: i32>(
+    step: &Step<'_, T, ROW_INPUT, P>,
     sub: usize,
-    sums: &[__m512i; T],
-    acc: &mut [__m512; T],
+    sums: &[[__m512i; P]; T],
+    acc: &mut [[__m512; P]; T],
 ) {
-    let floats = |i| _mm512_castsi512_ps(weights(step, i));
-    let d = floats(QUADS + sub);
-    for (t, acc) in acc.iter_mut().enumerate() {
-        let scale = _mm512_mul_ps(d, _mm512_set1_ps(step.scale(t)));
-        *acc = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums[t]), scale, *acc);
-    }
-    if MIDDLE == 0 {
-        let offset = floats(QUADS + SUBS + sub);
+    for p in 0..P {
+        let floats = |i| _mm512_castsi512_ps(weights(step, p, i));
+        let d = floats(QUADS + sub);
         for (t, acc) in acc.iter_mut().enumerate() {
-            *acc = _mm512_fmadd_ps(offset, _mm512_set1_ps(step.sum::<SUBS>(t, sub)), *acc);
+            let scale = _mm512_mul_ps(d, _mm512_set1_ps(step.scale(t)));
+            acc[p] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums[t][p]), scale, acc[p]);
+        }
+        if MIDDLE == 0 {
+            let offset = floats(QUADS + SUBS + sub);
+            for (t, acc) in acc.iter_mut().enumerate() {
+                acc[p] = _mm512_fmadd_ps(offset, _mm512_set1_ps(step.sum::<SUBS>(t, sub)), acc[p]);
+            }
         }
     }
 }

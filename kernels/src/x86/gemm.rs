@@ -71,7 +71,7 @@ unsafe fn multiply_bytes<const PER: usize, const SUBS: usize, const MIDDLE: i32>
         tile_bytes::<2, PER, SUBS, MIDDLE>,
         tile_bytes::<3, PER, SUBS, MIDDLE>,
     ];
-    let tiles = Tiles { functions: &tiles, input_step: ROW_INPUT, middle: MIDDLE };
+    let tiles = Tiles { functions: &tiles, of_two: &[], input_step: ROW_INPUT, middle: MIDDLE };
     // SAFETY: by the contract of such a function.
     unsafe { tiles.multiply(panels, n_panels, input, n, out) };
 }
@@ -136,7 +136,7 @@ fn words(pack: Pack) -> Gemm {
 #[target_feature(enable = "avx2,fma")]
 unsafe fn multiply_words(panels: &[Vector], n_panels: usize, input: &[Vector], n: usize, out: Out) {
     let tiles: [tile::Function; 3] = [tile_words::<1>, tile_words::<2>, tile_words::<3>];
-    let tiles = Tiles { functions: &tiles, input_step: tile::WORD_INPUT, middle: 0 };
+    let tiles = Tiles { functions: &tiles, of_two: &[], input_step: tile::WORD_INPUT, middle: 0 };
     // SAFETY: by the contract of such a function.
     unsafe { tiles.multiply(panels, n_panels, input, n, out) };
 }

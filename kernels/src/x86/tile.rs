@@ -9,7 +9,7 @@ use std::marker::PhantomData;
 use super::gemm::{floats, load, start};
 use super::gemm_pack as pack;
 use crate::format::TensorType;
-use crate::gemm::{Chunk, Gemm, Kind, Multiply, Out, Pack, ROW_INPUT, STEP, Vector, put_token, token};
+use crate::gemm::{Chunk, Gemm, Kind, Multiply, Out, Pack, ROW_INPUT, STEP, Vector, even_parts, put_token, token};
 use crate::matmul::Activations;
 
 /// Rows of a vector, half those of a panel.
@@ -112,6 +112,8 @@ pub(super) type Function = unsafe fn(Tile<'_>);
 pub(super) struct Tiles<'a> {
     /// For one token, two, and so on.
     pub functions: &'a [Function],
+    /// The same for two panels, where the level has such.
+    pub of_two: &'a [Function],
     /// Vectors of a step of a token's input.
     pub input_step: usize,
     /// What integers stand for themselves less of.
@@ -131,22 +133,27 @@ impl Tiles<'_> {
         n: usize,
         out: Out,
     ) {
-        let &Tiles { functions, input_step, middle } = self;
-        for (p, panel) in panels.chunks_exact(panels.len() / n_panels).enumerate() {
-            for t in (0..n).step_by(functions.len()) {
+        let &Tiles { functions, of_two, input_step, middle } = self;
+        let len = panels.len() / n_panels;
+        let in_twos = if of_two.is_empty() { 0 } else { n_panels / 2 * 2 };
+        let (twos, ones) = panels.split_at(in_twos * len);
+        let twos = twos.chunks_exact(2 * len).enumerate().map(|(i, two)| (2 * i, two, of_two));
+        let ones = ones.chunks_exact(len).enumerate().map(|(i, one)| (in_twos + i, one, functions));
+        for (p, panels, functions) in twos.chain(ones) {
+            for (t, tokens) in even_parts(n, functions.len()) {
                 // SAFETY: by the contract.
                 unsafe {
-                    let tile = Tile { middle, ..Tile::new(panel, input, input_step, (t, n), out, p) };
-                    functions[functions.len().min(n - t) - 1](tile);
+                    let tile = Tile { middle, ..Tile::new(panels, input, input_step, (t, n), out, p) };
+                    functions[tokens - 1](tile);
                 }
             }
         }
     }
 }
 
-/// The operands of a tile, sixteen rows and some tokens.
+/// The operands of a tile, the rows of a panel or two and some tokens.
 pub(super) struct Tile<'a> {
-    panel: &'a [Vector],
+    panels: &'a [Vector],
     /// From the first token on.
     input: &'a [Vector],
     /// Vectors of a step of the input.
@@ -157,13 +164,13 @@ pub(super) struct Tile<'a> {
 }
 
 impl<'a> Tile<'a> {
-    /// Panel number `p` and the tokens from `t` on of `n`.
+    /// Panels from number `p` on and the tokens from `t` on of `n`.
     ///
     /// # Safety
     /// `out` must lend the results of the panels and tokens up to these.
     #[inline(always)]
     pub(super) unsafe fn new(
-        panel: &'a [Vector],
+        panels: &'a [Vector],
         input: &'a [Vector],
         input_step: usize,
         (t, n): (usize, usize),
@@ -173,20 +180,29 @@ impl<'a> Tile<'a> {
         // SAFETY: by the contract.
         let first = unsafe { out.first.add(t * out.stride + 2 * ROWS * p) };
         let input = &input[input_step * t..];
-        Tile { panel, input, stride: input_step * n, out: Out { first, ..out }, middle: 0 }
+        Tile { panels, input, stride: input_step * n, out: Out { first, ..out }, middle: 0 }
     }
 
-    /// The steps: so many pairs of vectors of the panel, and T times INPUT vectors of the input.
+    /// The steps of a tile of one panel: so many pairs of vectors of it, and T times INPUT vectors of the input.
     #[inline(always)]
     pub(super) fn steps<const T: usize, const INPUT: usize>(&self, pairs: usize) -> Steps<'a, T, INPUT> {
-        let n = self.panel.len() / (2 * pairs);
-        assert!(n > 0 && self.panel.len() == 2 * n * pairs);
-        assert!(self.input.len() >= (n - 1) * self.stride + T * INPUT);
-        let step = Step { w: self.panel.as_ptr().cast(), x: self.input.as_ptr(), lifetime: PhantomData };
-        Steps { n, step, pairs, stride: self.stride }
+        self.steps_of::<1, T, INPUT>(pairs)
     }
 
-    /// Where the results of token `t` are.
+    /// As [`Tile::steps`], of P panels.
+    #[inline(always)]
+    pub(super) fn steps_of<const P: usize, const T: usize, const INPUT: usize>(
+        &self,
+        pairs: usize,
+    ) -> Steps<'a, T, INPUT, P> {
+        let n = self.panels.len() / (2 * pairs * P);
+        assert!(n > 0 && self.panels.len() == 2 * n * pairs * P);
+        assert!(self.input.len() >= (n - 1) * self.stride + T * INPUT);
+        let (w, x) = (self.panels.as_ptr().cast(), self.input.as_ptr());
+        Steps { n, step: Step { w, panel: n * pairs, x, lifetime: PhantomData }, pairs, stride: self.stride }
+    }
+
+    /// Where the results of token `t` are, sixteen a panel.
     ///
     /// # Safety
     /// The tile must have the token.
@@ -233,14 +249,14 @@ impl<'a> Tile<'a> {
 }
 
 /// The steps of a tile, one after the other.
-pub(super) struct Steps<'a, const T: usize, const INPUT: usize> {
+pub(super) struct Steps<'a, const T: usize, const INPUT: usize, const P: usize = 1> {
     n: usize,
-    step: Step<'a, T, INPUT>,
+    step: Step<'a, T, INPUT, P>,
     pairs: usize,
     stride: usize,
 }
 
-impl<'a, const T: usize, const INPUT: usize> Steps<'a, T, INPUT> {
+impl<'a, const T: usize, const INPUT: usize, const P: usize> Steps<'a, T, INPUT, P> {
     /// At least 1.
     #[inline(always)]
     pub(super) fn len(&self) -> usize {
@@ -249,15 +265,15 @@ impl<'a, const T: usize, const INPUT: usize> Steps<'a, T, INPUT> {
 
     /// Step `i`.
     #[inline(always)]
-    pub(super) fn at(&self, i: usize) -> Step<'a, T, INPUT> {
+    pub(super) fn at(&self, i: usize) -> Step<'a, T, INPUT, P> {
         assert!(i < self.n);
-        let Step { w, x, lifetime } = self.step;
-        Step { w: w.wrapping_add(i * self.pairs), x: x.wrapping_add(i * self.stride), lifetime }
+        let Step { w, x, .. } = self.step;
+        Step { w: w.wrapping_add(i * self.pairs), x: x.wrapping_add(i * self.stride), ..self.step }
     }
 }
 
-impl<'a, const T: usize, const INPUT: usize> Iterator for Steps<'a, T, INPUT> {
-    type Item = Step<'a, T, INPUT>;
+impl<'a, const T: usize, const INPUT: usize, const P: usize> Iterator for Steps<'a, T, INPUT, P> {
+    type Item = Step<'a, T, INPUT, P>;
 
     #[inline(always)]
     fn next(&mut self) -> Option<Self::Item> {
@@ -269,15 +285,17 @@ impl<'a, const T: usize, const INPUT: usize> Iterator for Steps<'a, T, INPUT> {
     }
 }
 
-/// [`STEP`] elements of K: pairs of vectors of the panel, and T times INPUT vectors of the input.
+/// [`STEP`] elements of K: pairs of vectors of P panels, and T times INPUT vectors of the input.
 #[derive(Clone, Copy)]
-pub(super) struct Step<'a, const T: usize, const INPUT: usize> {
+pub(super) struct Step<'a, const T: usize, const INPUT: usize, const P: usize = 1> {
     w: *const [Vector; 2],
+    /// Pairs of a whole panel.
+    panel: usize,
     x: *const Vector,
     lifetime: PhantomData<&'a [Vector]>,
 }
 
-impl<const T: usize, const INPUT: usize> Step<'_, T, INPUT> {
+impl<const T: usize, const INPUT: usize, const P: usize> Step<'_, T, INPUT, P> {
     /// Pair `i` of the panel's vectors.
     #[inline]
     #[target_feature(enable = "avx2")]
@@ -288,8 +306,15 @@ impl<const T: usize, const INPUT: usize> Step<'_, T, INPUT> {
 
     #[inline(always)]
     pub(super) fn pair(&self, i: usize) -> &[Vector; 2] {
-        // SAFETY: [`Tile::steps`] made sure that the step is there; no caller has a larger `i` than a step has pairs.
-        unsafe { &*self.w.add(i) }
+        self.pair_of(0, i)
+    }
+
+    /// Pair `i` of the vectors of panel `p`.
+    #[inline(always)]
+    pub(super) fn pair_of(&self, p: usize, i: usize) -> &[Vector; 2] {
+        debug_assert!(p < P);
+        // SAFETY: [`Tile::steps_of`] made sure that the step is there; no caller has a larger `i` than a step has pairs.
+        unsafe { &*self.w.add(p * self.panel + i) }
     }
 
     /// As [`Step::weights`], floats.
