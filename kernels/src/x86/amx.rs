@@ -115,7 +115,7 @@ unsafe fn multiply_bytes<const SUBS: usize, const MIDDLE: i32>(
 ) {
     // Few sizes, as every one is a function of a kilobyte for each kind of weights.
     const SIZES: [usize; 6] = [1, 2, 4, 8, 12, TOKENS];
-    let tiles: [tile::Function; SIZES.len()] = tiles!(tile_bytes, SUBS, MIDDLE, 1 2 4 8 12 16);
+    let tiles: [tile::Function; SIZES.len()] = tiles!(tile_bytes [SUBS, MIDDLE], 1 2 4 8 12 16);
     let mut configured = 0;
     for (p, panel) in panels.chunks_exact(panels.len() / n_panels).enumerate() {
         let mut first = 0;

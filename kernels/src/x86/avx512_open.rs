@@ -67,7 +67,7 @@ fn put_open<W: Open>(w: &[&[u8]], panel: &mut [Vector]) {
 /// Stores pair `i` of the vectors of a panel.
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn put(to: &mut [Vector], i: usize, v: __m512i) {
+pub(super) fn put(to: &mut [Vector], i: usize, v: __m512i) {
     let to: &mut [Vector; 2] = (&mut to[2 * i..2 * i + 2]).try_into().expect("two");
     // SAFETY: a store of 64 bytes.
     unsafe { _mm512_storeu_si512(to.as_mut_ptr().cast(), v) };
@@ -201,7 +201,7 @@ impl<'a> Rows<'a> {
     /// Of every row the 16 bytes from `at` on, four in a vector.
     #[inline]
     #[target_feature(enable = "avx512f")]
-    fn columns(&self, at: usize) -> [__m512i; 4] {
+    pub(super) fn columns(&self, at: usize) -> [__m512i; 4] {
         assert!(at + 16 <= self.0[0].len());
         // SAFETY: an unaligned load of 16 bytes, which every row has as the first has.
         let load = |r: usize| unsafe { _mm_loadu_si128(self.0[r].as_ptr().add(at).cast()) };
@@ -241,7 +241,7 @@ impl<'a> Rows<'a> {
 /// The f16 in the low half of every element.
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn f16s_of_words(v: __m512i) -> __m512 {
+pub(super) fn f16s_of_words(v: __m512i) -> __m512 {
     _mm512_cvtph_ps(_mm512_cvtepi32_epi16(v))
 }
 

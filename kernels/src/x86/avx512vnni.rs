@@ -10,7 +10,7 @@ use std::arch::x86_64::*;
 
 use super::avx2;
 use super::tile::{self, Level, QUADS, Step, Tile, Tiles, panel_step};
-use super::{avx512, avx512_attention, avx512_few, avx512_open};
+use super::{avx512, avx512_attention, avx512_few, avx512_floats, avx512_open};
 use crate::format::TensorType;
 use crate::gemm::{Gemm, Multiply, Out, ROW_INPUT, Vector};
 use crate::isa::Kernels;
@@ -38,8 +38,10 @@ pub(super) const SET: Kernels = Kernels {
 };
 
 fn gemm(ty: TensorType) -> Gemm {
-    let gemm = tile::gemm::<Avx512Vnni>(ty);
-    Gemm { pack: avx512_open::pack(ty).unwrap_or(gemm.pack), ..gemm }
+    avx512_floats::gemm(ty).unwrap_or_else(|| {
+        let gemm = tile::gemm::<Avx512Vnni>(ty);
+        Gemm { pack: avx512_open::pack(ty).unwrap_or(gemm.pack), ..gemm }
+    })
 }
 
 struct Avx512Vnni;
@@ -58,22 +60,11 @@ unsafe fn multiply_bytes<const SUBS: usize, const MIDDLE: i32>(
     n: usize,
     out: Out,
 ) {
-    let (one, two) = (tiles::<1, SUBS, MIDDLE>(), tiles::<2, SUBS, MIDDLE>());
+    let one: [tile::Function; 6] = tiles!(tile_bytes [1, SUBS, MIDDLE], 1 2 3 4 5 6);
+    let two: [tile::Function; 6] = tiles!(tile_bytes [2, SUBS, MIDDLE], 1 2 3 4 5 6);
     let tiles = Tiles { functions: &one, of_two: &two, input_step: ROW_INPUT, middle: MIDDLE };
     // SAFETY: by the contract of such a function.
     unsafe { tiles.multiply(panels, n_panels, input, n, out) };
-}
-
-/// The functions for P panels.
-fn tiles<const P: usize, const SUBS: usize, const MIDDLE: i32>() -> [tile::Function; 6] {
-    [
-        tile_bytes::<1, P, SUBS, MIDDLE>,
-        tile_bytes::<2, P, SUBS, MIDDLE>,
-        tile_bytes::<3, P, SUBS, MIDDLE>,
-        tile_bytes::<4, P, SUBS, MIDDLE>,
-        tile_bytes::<5, P, SUBS, MIDDLE>,
-        tile_bytes::<6, P, SUBS, MIDDLE>,
-    ]
 }
 
 /// P panels of sixteen rows and T tokens, SUBS scales and offsets a step. Which MIDDLE it is, if not 0, is read from the tile: the

@@ -34,7 +34,7 @@ unsafe fn multiply_bytes<const SUBS: usize, const MIDDLE: i32>(
     n: usize,
     out: Out,
 ) {
-    let tiles: [tile::Function; 3] = tiles!(tile_bytes, SUBS, MIDDLE, 1 2 3);
+    let tiles: [tile::Function; 3] = tiles!(tile_bytes [SUBS, MIDDLE], 1 2 3);
     let tiles = Tiles { functions: &tiles, of_two: &[], input_step: ROW_INPUT, middle: MIDDLE };
     // SAFETY: by the contract of such a function.
     unsafe { tiles.multiply(panels, n_panels, input, n, out) };

@@ -330,7 +330,7 @@ fn pack_words<const BYTES: usize>(w: &[&[u8]], panel: &mut [Vector], q: impl Fn(
 fn pack_floats<const N: usize>(w: &[&[u8]], panel: &mut [Vector], load: impl Fn(&[[u8; N]; 8]) -> __m256) {
     for (half, rows) in halves::<N>(w) {
         for (i, columns) in panel.chunks_exact_mut(16).enumerate() {
-            let values = rows.map(|w| {
+            let values = eight(rows, |w| {
                 let w = w.get(8 * i..).unwrap_or_default();
                 let padded = match w.first_chunk() {
                     Some(w) => *w,

@@ -34,11 +34,10 @@ macro_rules! for_tokens {
     ($of:tt, $f:ident, $($t:literal)*) => { gemvs!($($of::$f::<$t>),*) };
 }
 
-/// Instances of a tile's function for one token, two, and so on.
+/// Instances of a tile's function for one token, two, and so on; its other parameters follow the tokens.
 macro_rules! tiles {
-    ($tile:ident, $subs:ident, $middle:ident, $($t:literal)*) => {
-        [$($tile::<$t, $subs, $middle>),*]
-    };
+    ($tile:ident $others:tt, $($t:literal)*) => { [$(tiles!(@ $tile $t $others)),*] };
+    (@ $tile:ident $t:literal [$($others:tt)*]) => { $tile::<$t, $($others)*> };
 }
 
 pub(crate) mod amx;
@@ -48,6 +47,7 @@ mod avx2_dot;
 mod avx512;
 mod avx512_attention;
 mod avx512_few;
+mod avx512_floats;
 mod avx512_open;
 pub(crate) mod avx512vnni;
 pub(crate) mod avxvnni;

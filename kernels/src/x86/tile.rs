@@ -9,7 +9,9 @@ use std::marker::PhantomData;
 use super::gemm::{floats, load, start};
 use super::gemm_pack as pack;
 use crate::format::TensorType;
-use crate::gemm::{Chunk, Gemm, Kind, Multiply, Out, Pack, ROW_INPUT, STEP, Vector, even_parts, put_token, token};
+use crate::gemm::{
+    Chunk, Gemm, Kind, Multiply, Out, Pack, ROW_INPUT, STEP, Vector, even_parts, put_token, token,
+};
 use crate::matmul::Activations;
 
 /// Rows of a vector, half those of a panel.
