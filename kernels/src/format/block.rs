@@ -82,18 +82,42 @@ fn decode<B: Block<LEN, BYTES>, const LEN: usize, const BYTES: usize>(data: &[u8
 }
 
 fn encode<B: Block<LEN, BYTES>, const LEN: usize, const BYTES: usize>(x: &[f32], out: &mut [u8]) {
-    #[cfg(target_arch = "x86_64")]
-    if is_x86_feature_detected!("avx2") {
-        // SAFETY: the processor has what it needs.
-        return unsafe { encode_avx2::<B, LEN, BYTES>(x, out) };
-    }
-    encode_blocks::<B, LEN, BYTES>(x, out);
+    let function = compiled::<B, LEN, BYTES>().next().unwrap_or(encode_blocks::<B, LEN, BYTES>);
+    // SAFETY: the processor has what the function needs.
+    unsafe { function(x, out) }
 }
 
-/// The same, compiled for AVX2: the compiler's vectors are then twice as wide. What is written is the same.
+type Encode = unsafe fn(&[f32], &mut [u8]);
+
+/// [`encode_blocks`] compiled for more instructions, with which the compiler's vectors are wider, as far as the processor has
+/// them, best first. What is written is the same.
+#[inline(always)]
+fn compiled<B: Block<LEN, BYTES>, const LEN: usize, const BYTES: usize>() -> impl Iterator<Item = Encode> {
+    #[cfg(target_arch = "x86_64")]
+    let functions: [(bool, Encode); _] = [
+        // Worth its room for Q4_K and Q5_K, which take long and are in most files.
+        if LEN == 256 && B::GROUP == 32 {
+            let there = is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vl");
+            (there, encode_avx512::<B, LEN, BYTES>)
+        } else {
+            (false, encode_avx2::<B, LEN, BYTES>)
+        },
+        (is_x86_feature_detected!("avx2"), encode_avx2::<B, LEN, BYTES>),
+    ];
+    #[cfg(not(target_arch = "x86_64"))]
+    let functions: [(bool, Encode); 0] = [];
+    functions.into_iter().filter_map(|(there, function)| there.then_some(function))
+}
+
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
 fn encode_avx2<B: Block<LEN, BYTES>, const LEN: usize, const BYTES: usize>(x: &[f32], out: &mut [u8]) {
+    encode_blocks::<B, LEN, BYTES>(x, out);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512vl")]
+fn encode_avx512<B: Block<LEN, BYTES>, const LEN: usize, const BYTES: usize>(x: &[f32], out: &mut [u8]) {
     encode_blocks::<B, LEN, BYTES>(x, out);
 }
 
@@ -171,4 +195,36 @@ pub(crate) fn get_f16(block: &[u8], at: usize) -> f32 {
 /// Stores `v` as a little-endian f16 at `at`, rounded to nearest even.
 pub(super) fn put_f16(block: &mut [u8], at: usize, v: f32) {
     block[at..at + 2].copy_from_slice(&half::f16::from_f32_const(v).to_le_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::q2_k::Q2_K;
+    use crate::format::q4_0::Q4_0;
+    use crate::format::q4_k::Q4_K;
+    use crate::format::q5_k::Q5_K;
+    use crate::format::q6_k::Q6_K;
+
+    fn same_everywhere<B: Block<LEN, BYTES>, const LEN: usize, const BYTES: usize>() {
+        // Numbers in a fixed order, of different sizes from block to block.
+        let number = |i: u32| (i.wrapping_mul(2654435761) >> 8) as f32 / 8388608.0 - 1.0;
+        let x: Vec<f32> = (0..64 * LEN as u32).map(|i| number(i) * number(i / 256 + 99)).collect();
+        let [mut plain, mut found] = [0, 1].map(|b| vec![b; 64 * BYTES]);
+        encode_blocks::<B, LEN, BYTES>(&x, &mut plain);
+        for function in compiled::<B, LEN, BYTES>() {
+            // SAFETY: the processor has what the function needs.
+            unsafe { function(&x, &mut found) };
+            assert!(found == plain);
+        }
+    }
+
+    #[test]
+    fn every_processor_writes_the_same() {
+        same_everywhere::<Q2_K, 256, 84>();
+        same_everywhere::<Q4_K, 256, 144>();
+        same_everywhere::<Q5_K, 256, 176>();
+        same_everywhere::<Q6_K, 256, 210>();
+        same_everywhere::<Q4_0, 32, 18>();
+    }
 }

@@ -36,7 +36,7 @@ impl Block<32, 18> for IQ4_NL {
             return put(0.0, &x, block);
         }
         let sums = products::<false>(&x, &[1.0; 32], &ENDS.map(|end| end / max));
-        put(products::<false>(&x, &[1.0; 32], &sums.inverse_scales()).best_scale(), &x, block);
+        put(products::<false>(&x, &[1.0; 32], &sums.inverse_scales()).best().1, &x, block);
     }
 
     fn encode_weighted(x: &[f32; 32], w: &[f32; 32], block: &mut [u8; 18]) {

@@ -63,7 +63,7 @@ pub(super) fn put_symmetric<B: Block<32, BYTES>, const BYTES: usize>(
     block: &mut [u8; BYTES],
 ) {
     let x = tame(x);
-    put_f16(block, 0, search.free::<32, true>(&x, w));
+    put_f16(block, 0, search.free(&x, w));
     let id = invert(get_f16(block, 0));
     B::put_q(&x.map(|v| B::nearest(v * id)), block);
 }

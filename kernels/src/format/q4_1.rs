@@ -62,7 +62,7 @@ pub(super) fn put_affine<B: Block<32, BYTES>, const BYTES: usize>(
     block: &mut [u8; BYTES],
 ) {
     let x = tame(x);
-    let (d, min) = search.free::<32, true>(&x, w, totals::<true>(&x, w));
+    let (d, min) = search.free(&x, w, totals::<true>(&x, w));
     put_f16(block, 0, d);
     put_f16(block, 2, -min);
     let (id, m) = (invert(get_f16(block, 0)), get_f16(block, 2));

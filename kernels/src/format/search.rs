@@ -1,13 +1,13 @@
 //! What the encoders look for: the scales of least squared error.
 //!
 //! A group is fitted by itself first: integers from a trial scale, the best scale for those integers by least
-//! squares, once more, and the best of several trials. Then the scales of a block's groups are themselves
+//! squares, once more with that, and the best of several trials. Then the scales of a block's groups are themselves
 //! rounded to a few bits, and what counts is the error after that: so every group tries the neighbours of its
 //! rounded scale, and the block fits its super-scale to the integers chosen, as long as that helps.
 //!
 //! The inner loops are over the trials of one element, or the groups of a block, side by side: they vectorize, and no sum is
 //! across lanes. All but the innermost ([`sums`], a function an instruction set) is inlined into the encoders, of which those
-//! without weights are compiled for AVX2 too ([`super::block`]).
+//! without weights are compiled for wider vectors too ([`super::block`]).
 //!
 //! Where elements have weights, an error counts its weight times, and the search is the wider: the largest value may well
 //! be one that hardly counts. Functions with `WEIGHTED` false never look at the weights.
@@ -25,7 +25,7 @@ pub(super) const SMALLEST: f32 = 1e-15;
 pub(super) const TRIALS: usize = 16;
 
 /// Rounds of fitting a block's super-scales to its integers.
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 2;
 /// The same with weights.
 const WEIGHTED_ROUNDS: usize = 6;
 
@@ -194,12 +194,10 @@ impl Symmetric {
     ) -> SymmetricFit<GROUPS> {
         let (x, w) = (x.as_chunks::<N>().0, w.as_chunks::<N>().0);
         let (lo, hi) = self.scale;
-        let mut free = [0.0; GROUPS];
-        for (g, free) in free.iter_mut().enumerate() {
-            *free = self.free::<N, WEIGHTED>(&x[g], &w[g]);
-        }
         let columns = turned(x);
         let w_columns = if WEIGHTED { turned(w) } else { columns };
+        let free: Lanes<GROUPS> =
+            if WEIGHTED { each(|g| self.free(&x[g], &w[g])) } else { self.free_of_all(x, &columns) };
         // The scale of largest magnitude goes to the end of the range that is further from zero.
         let mut d = to_f16(largest(&free) / lo);
         let mut best = (f32::INFINITY, d, [0.0; GROUPS]);
@@ -251,20 +249,34 @@ impl Symmetric {
         SymmetricFit { d, scales: scales.map(|s| s as i8), q }
     }
 
-    /// The best scale of a group, were it free.
+    /// The best scales of all groups, were they free and without weights; of the groups are the columns too.
     #[inline(always)]
-    pub fn free<const N: usize, const WEIGHTED: bool>(&self, x: &[f32; N], w: &[f32; N]) -> f32 {
+    fn free_of_all<const GROUPS: usize, const N: usize>(
+        &self,
+        x: &[[f32; N]],
+        columns: &[Lanes<GROUPS>; N],
+    ) -> Lanes<GROUPS> {
+        let products = |id: &Lanes<GROUPS>| self.products::<GROUPS, N, false>(columns, columns, id);
+        let inverse: Lanes<GROUPS> = each(|g| invert(largest(&x[g])));
+        let mut best = Products { xq: [0.0; GROUPS], qq: [0.0; GROUPS] };
+        for trial in self.trials {
+            best.keep_better(&products(&map(&inverse, |inverse| trial * inverse)));
+        }
+        best.keep_better(&products(&best.inverse_scales()));
+        each(|g| best.xq[g] * invert(best.qq[g]))
+    }
+
+    /// The best scale of a group with weights, were it free.
+    #[inline(always)]
+    pub fn free<const N: usize>(&self, x: &[f32; N], w: &[f32; N]) -> f32 {
         let max = largest(x);
         if max.abs() < SMALLEST {
             return 0.0;
         }
         let products = |id: &Lanes<TRIALS>| {
-            let [_, xq, qq] = sums::<WEIGHTED>(x, w, id, &[0.0; TRIALS], self.q);
+            let [_, xq, qq] = sums::<true>(x, w, id, &[0.0; TRIALS], self.q);
             Products { xq, qq }
         };
-        if !WEIGHTED {
-            return products(&products(&each(|i| self.trials[i] / max)).inverse_scales()).best_scale();
-        }
         let mut best = (f32::NEG_INFINITY, 0.0);
         // The other sign gives the other end of the range to the largest value.
         for stretch in STRETCHES.into_iter().flat_map(|s| [s, -s * self.q.1 / -self.q.0]) {
@@ -375,19 +387,26 @@ pub(super) struct Products<const C: usize> {
 }
 
 impl<const C: usize> Products<C> {
+    /// Takes those whose best scale leaves a lower squared error.
+    #[inline(always)]
+    fn keep_better(&mut self, other: &Self) {
+        for i in 0..C {
+            // xq² / qq, the error's decrease, without a division: where qq is 0, so is xq.
+            let gain = self.xq[i] * self.xq[i] * other.qq[i].max(1.0);
+            let better = other.xq[i] * other.xq[i] * self.qq[i].max(1.0) > gain;
+            self.xq[i] = if better { other.xq[i] } else { self.xq[i] };
+            self.qq[i] = if better { other.qq[i] } else { self.qq[i] };
+        }
+    }
+
     /// The reciprocals of every trial's best scale.
     #[inline(always)]
     pub fn inverse_scales(&self) -> Lanes<C> {
         each(|i| self.qq[i] * invert(self.xq[i]))
     }
 
-    /// The scale of the trial whose best scale leaves the least squared error.
-    #[inline(always)]
-    pub fn best_scale(&self) -> f32 {
-        self.best().1
-    }
-
-    /// The same, after that by which it brings the squared error below Σwx².
+    /// The scale of the trial whose best scale leaves the least squared error, after that by which it brings the error below
+    /// Σwx².
     #[inline(always)]
     pub fn best(&self) -> (f32, f32) {
         let gains: Lanes<C> = each(|i| self.xq[i] * self.xq[i] * invert(self.qq[i]));
@@ -408,6 +427,26 @@ pub(super) struct Affine {
     pub trials: Lanes<TRIALS>,
 }
 
+/// Neighbours that are tried, of the scale and of the minimum.
+const NEAR: [(f32, f32); TRIALS] = [
+    (0.0, 0.0),
+    (0.0, -1.0),
+    (0.0, 1.0),
+    (-1.0, 0.0),
+    (-1.0, -1.0),
+    (-1.0, 1.0),
+    (1.0, 0.0),
+    (1.0, -1.0),
+    (1.0, 1.0),
+    (1.0, 2.0),
+    (-1.0, -2.0),
+    (0.0, 2.0),
+    (0.0, -2.0),
+    (1.0, 3.0),
+    (-1.0, -3.0),
+    (2.0, 3.0),
+];
+
 /// The result for a block of `GROUPS` groups.
 pub(super) struct AffineFit<const GROUPS: usize> {
     pub d: f32,
@@ -425,33 +464,21 @@ impl Affine {
         x: &[f32; 256],
         w: &[f32; 256],
     ) -> AffineFit<GROUPS> {
-        /// Neighbours that are tried, of the scale and of the minimum.
-        const NEAR: [(f32, f32); TRIALS] = [
-            (0.0, 0.0),
-            (0.0, -1.0),
-            (0.0, 1.0),
-            (-1.0, 0.0),
-            (-1.0, -1.0),
-            (-1.0, 1.0),
-            (1.0, 0.0),
-            (1.0, -1.0),
-            (1.0, 1.0),
-            (1.0, 2.0),
-            (-1.0, -2.0),
-            (0.0, 2.0),
-            (0.0, -2.0),
-            (1.0, 3.0),
-            (-1.0, -3.0),
-            (2.0, 3.0),
-        ];
         let (x, w) = (x.as_chunks::<N>().0, w.as_chunks::<N>().0);
         let (mut free, mut of_groups) = ([(0.0, 0.0); GROUPS], [(0.0, 0.0); GROUPS]);
         // All of them first: each is a long chain, and these need not wait for each other.
         for g in 0..GROUPS {
             of_groups[g] = totals::<WEIGHTED>(&x[g], &w[g]);
         }
-        for g in 0..GROUPS {
-            free[g] = self.free::<N, WEIGHTED>(&x[g], &w[g], of_groups[g]);
+        if WEIGHTED {
+            for g in 0..GROUPS {
+                free[g] = self.free(&x[g], &w[g], of_groups[g]);
+            }
+        } else {
+            for (g, free) in free.as_chunks_mut::<2>().0.iter_mut().enumerate() {
+                let g = 2 * g;
+                *free = self.free_of_two([&x[g], &x[g + 1]], [of_groups[g], of_groups[g + 1]]);
+            }
         }
         let max = free.iter().fold((0.0f32, 0.0f32), |max, f| (max.0.max(f.0), max.1.max(f.1)));
         let (mut d, mut dmin) = (to_f16(max.0 / self.scale), to_f16(max.1 / self.scale));
@@ -467,7 +494,7 @@ impl Affine {
                 let (s, m) = (near(free[g].0 * id), near(free[g].1 * idmin));
                 let s: Lanes<TRIALS> = each(|i| near(s + NEAR[i].0));
                 let m: Lanes<TRIALS> = each(|i| near(m + NEAR[i].1));
-                let (id, min) = (each(|i| invert(d * s[i])), each(|i| dmin * m[i]));
+                let (id, min) = (map(&s, |s| invert(d * s)), map(&m, |m| dmin * m));
                 let sums = self.sums::<N, WEIGHTED>(&x[g], &w[g], of_groups[g], &id, &min);
                 let gains: Lanes<TRIALS> = each(|i| sums.gain(i, d * s[i], dmin * m[i]));
                 let i = argmax(&gains);
@@ -503,23 +530,35 @@ impl Affine {
         AffineFit { d, dmin, scales: scales.map(|s| s as u8), mins: mins.map(|m| m as u8), q }
     }
 
-    /// The best scale and minimum of a group, were they free; of the group are the [`totals`].
+    /// The best scales and minima of two groups without weights, were they free; of the groups are the [`totals`]. A step for
+    /// both, then the next: each waits for its own sums, but not for the other's.
     #[inline(always)]
-    pub fn free<const N: usize, const WEIGHTED: bool>(
-        &self,
-        x: &[f32; N],
-        w: &[f32; N],
-        totals: (f32, f32),
-    ) -> (f32, f32) {
+    fn free_of_two<const N: usize>(&self, x: [&[f32; N]; 2], totals: [(f32, f32); 2]) -> [(f32, f32); 2] {
+        let ranges = [range(x[0]), range(x[1])];
+        let lo: Lanes<2> = each(|g| ranges[g].0.min(-self.min));
+        let span: Lanes<2> = each(|g| ranges[g].1 - lo[g]);
+        // Each by itself, since an array of them would be copied.
+        let a = self.first(x[0], totals[0], lo[0], span[0]);
+        let b = self.first(x[1], totals[1], lo[1], span[1]);
+        let a = self.refined::<N, false>(x[0], x[0], totals[0], &a);
+        let b = self.refined::<N, false>(x[1], x[1], totals[1], &b);
+        let best = [a.best(self.min).1, b.best(self.min).1];
+        each(|g| if span[g] < SMALLEST { (0.0, -lo[g]) } else { best[g] })
+    }
+
+    /// The sums of a group without weights with the trials, the smallest value having 0.
+    #[inline(always)]
+    fn first<const N: usize>(&self, x: &[f32; N], totals: (f32, f32), lo: f32, span: f32) -> Sums {
+        self.sums::<N, false>(x, x, totals, &map(&self.trials, |trial| trial / span), &[-lo; TRIALS])
+    }
+
+    /// The best scale and minimum of a group with weights, were they free; of the group are the [`totals`].
+    #[inline(always)]
+    pub fn free<const N: usize>(&self, x: &[f32; N], w: &[f32; N], totals: (f32, f32)) -> (f32, f32) {
         let (lo, hi) = range(x);
         let lo = lo.min(-self.min);
         if hi - lo < SMALLEST {
             return (0.0, -lo);
-        }
-        if !WEIGHTED {
-            let id = each(|i| self.trials[i] / (hi - lo));
-            let fit = self.sums::<N, WEIGHTED>(x, w, totals, &id, &[-lo; TRIALS]);
-            return self.refined::<N, WEIGHTED>(x, w, totals, &fit).best(self.min).1;
         }
         let mut best = (f32::NEG_INFINITY, (0.0, 0.0));
         for stretch in STRETCHES {
@@ -527,9 +566,9 @@ impl Affine {
             for end in if stretch == 1.0 { &[0.0][..] } else { &[0.0, 0.5, 1.0] } {
                 let from = lo + end * (1.0 - 1.0 / stretch) * (hi - lo);
                 let id = each(|i| self.trials[i] * stretch / (hi - lo));
-                let mut fit = self.sums::<N, WEIGHTED>(x, w, totals, &id, &[(-from).max(self.min); TRIALS]);
+                let mut fit = self.sums::<N, true>(x, w, totals, &id, &[(-from).max(self.min); TRIALS]);
                 for _ in 1..FITS {
-                    fit = self.refined::<N, WEIGHTED>(x, w, totals, &fit);
+                    fit = self.refined::<N, true>(x, w, totals, &fit);
                 }
                 let found = fit.best(self.min);
                 if found.0 > best.0 {
@@ -549,8 +588,8 @@ impl Affine {
         totals: (f32, f32),
         fit: &Sums,
     ) -> Sums {
-        let fits: [(f32, f32); TRIALS] = each(|i| fit.fit(i, self.min));
-        self.sums::<N, WEIGHTED>(x, w, totals, &each(|i| invert(fits[i].0)), &each(|i| fits[i].1))
+        let [scale, min] = fit.fits(self.min);
+        self.sums::<N, WEIGHTED>(x, w, totals, &map(&scale, invert), &min)
     }
 
     /// The sums for `q` from the reciprocals of trial scales and from trial minima.
@@ -590,27 +629,29 @@ struct Sums {
 }
 
 impl Sums {
-    /// The best scale and minimum, `least` at least, for the `q` of a trial.
+    /// The best scale and minimum, `least` at least, for the `q` of each trial.
     #[inline(always)]
-    fn fit(&self, i: usize, least: f32) -> (f32, f32) {
-        let (q, xq, qq) = (self.q[i], self.xq[i], self.qq[i]);
-        let det = self.w * qq - q * q;
-        if det > 0.0 {
-            let min = (q * xq - self.x * qq) / det;
-            if min >= least {
-                return ((self.w * xq - self.x * q) / det, min);
-            }
+    fn fits(&self, least: f32) -> [Lanes<TRIALS>; 2] {
+        let (w, x) = (self.w, self.x);
+        let [mut scale, mut min] = [[0.0; TRIALS]; 2];
+        for (i, (scale, min)) in scale.iter_mut().zip(&mut min).enumerate() {
+            let (q, xq, qq) = (self.q[i], self.xq[i], self.qq[i]);
+            let det = w * qq - q * q;
+            let both = ((w * xq - x * q) / det, (q * xq - x * qq) / det);
+            // No branches, which would keep the loop from vectorizing.
+            let possible = (det > 0.0) & (both.1 >= least);
+            (*scale, *min) = if possible { both } else { (xq * invert(qq), 0.0) };
         }
-        (xq * invert(qq), 0.0)
+        [scale, min]
     }
 
     /// The best scale and minimum of all trials, after that by which they bring the squared error below Σwx².
     #[inline(always)]
     fn best(&self, least: f32) -> (f32, (f32, f32)) {
-        let fits: [(f32, f32); TRIALS] = each(|i| self.fit(i, least));
-        let gains: Lanes<TRIALS> = each(|i| self.gain(i, fits[i].0, fits[i].1));
+        let [scale, min] = self.fits(least);
+        let gains: Lanes<TRIALS> = each(|i| self.gain(i, scale[i], min[i]));
         let i = argmax(&gains);
-        (gains[i], fits[i])
+        (gains[i], (scale[i], min[i]))
     }
 
     /// By how much `scale` and `min` bring the squared error of a trial below Σwx².

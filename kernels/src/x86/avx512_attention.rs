@@ -33,7 +33,8 @@ fn multiply(ty: TensorType, b: &[u8], n: usize, a: Rows<'_>, out: RowsMut<'_>) {
     }
 }
 
-/// Eight rows at a time: a broadcast is read for two vectors, which leaves time to read the panel.
+/// Eight rows at a time, as a broadcast is read for two vectors, which leaves time to read the panel; of what is left the largest
+/// power of two.
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn multiply_rows<const N: usize>(
@@ -50,12 +51,8 @@ fn multiply_rows<const N: usize>(
         let out = RowsMut { data: &mut out.data[r * out.stride..], ..out };
         r += match n - r {
             1 => multiply_tile::<1, N>(b, a, out, load),
-            2 => multiply_tile::<2, N>(b, a, out, load),
-            3 => multiply_tile::<3, N>(b, a, out, load),
-            4 => multiply_tile::<4, N>(b, a, out, load),
-            5 => multiply_tile::<5, N>(b, a, out, load),
-            6 => multiply_tile::<6, N>(b, a, out, load),
-            7 => multiply_tile::<7, N>(b, a, out, load),
+            2 | 3 => multiply_tile::<2, N>(b, a, out, load),
+            4..8 => multiply_tile::<4, N>(b, a, out, load),
             _ => multiply_tile::<8, N>(b, a, out, load),
         };
     }

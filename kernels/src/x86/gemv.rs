@@ -30,33 +30,30 @@ macro_rules! in_each_set {
 /// Of such a type are functions that need instructions beyond x86-64's.
 pub(super) type Unsafe = unsafe fn(&[u8], Few<'_>, &mut [&mut [f32]]);
 
-/// The functions of a level by type.
+/// The functions of a level by type, for as many tokens as there are registers for.
 macro_rules! table {
-    ($set:ident, $($t:literal)*) => {
+    ($set:ident, $($ty:ident $f:ident),*) => {
         pub(super) fn $set(ty: TensorType) -> Option<Gemvs> {
-            use TensorType::*;
             match ty {
-                F32 | F16 | BF16 => None,
-                Q4_0 => for_tokens!($set, q4_0, $($t)*),
-                Q4_1 => for_tokens!($set, q4_1, $($t)*),
-                Q5_0 => for_tokens!($set, q5_0, $($t)*),
-                Q5_1 => for_tokens!($set, q5_1, $($t)*),
-                Q8_0 => for_tokens!($set, q8_0, $($t)*),
-                Q2_K => for_tokens!($set, q2_k, $($t)*),
-                Q3_K => for_tokens!($set, q3_k, $($t)*),
-                Q4_K => for_tokens!($set, q4_k, $($t)*),
-                Q5_K => for_tokens!($set, q5_k, $($t)*),
-                Q6_K => for_tokens!($set, q6_k, $($t)*),
-                IQ4_NL => for_tokens!($set, iq4_nl, $($t)*),
+                $(TensorType::$ty => for_tokens!($set, $f, 1 2 3 4),)*
+                _ => None,
             }
         }
     };
 }
 
-// As many tokens as there are registers for. With AVX-512 the types of most files are in [`super::avx512_few`].
-table!(avx2, 1 2 3 4);
-table!(avxvnni, 1 2 3 4);
-table!(avx512vnni, 1 2 3 4);
+table!(
+    avx2, Q4_0 q4_0, Q4_1 q4_1, Q5_0 q5_0, Q5_1 q5_1, Q8_0 q8_0, Q2_K q2_k, Q3_K q3_k, Q4_K q4_k, Q5_K q5_k, Q6_K q6_k,
+    IQ4_NL iq4_nl
+);
+table!(
+    avxvnni, Q4_0 q4_0, Q4_1 q4_1, Q5_0 q5_0, Q5_1 q5_1, Q8_0 q8_0, Q2_K q2_k, Q3_K q3_k, Q4_K q4_k, Q5_K q5_k,
+    Q6_K q6_k, IQ4_NL iq4_nl
+);
+// The types of most files are in [`super::avx512_few`].
+table!(
+    avx512vnni, Q4_1 q4_1, Q5_0 q5_0, Q5_1 q5_1, Q2_K q2_k, Q3_K q3_k, Q5_K q5_k, IQ4_NL iq4_nl
+);
 
 in_each_set! {
     /// The products of all rows and T tokens. `add` adds those of 256 elements, in `BYTES` bytes, to the sums, which begin
@@ -96,6 +93,7 @@ in_each_set! {
         }
     }
 
+    #[allow(dead_code, reason = "with AVX-512 another one is used")]
     pub(in crate::x86) fn q4_0<const T: usize>(w: &[u8], x: Few<'_>, out: &mut [&mut [f32]]) {
         rows::<{ 8 * 18 }, T, Sums>(w, x, out, (zero(), |s| total(s)), |w, x, sums| {
             let d = f16s::<18>(w, 0);
@@ -143,6 +141,7 @@ in_each_set! {
         });
     }
 
+    #[allow(dead_code, reason = "with AVX-512 another one is used")]
     pub(in crate::x86) fn q8_0<const T: usize>(w: &[u8], x: Few<'_>, out: &mut [&mut [f32]]) {
         rows::<{ 8 * 34 }, T, Sums>(w, x, out, (zero(), |s| total(s)), |w, x, sums| {
             let d = f16s::<34>(w, 0);
@@ -163,6 +162,7 @@ in_each_set! {
         });
     }
 
+    #[allow(dead_code, reason = "with AVX-512 another one is used")]
     pub(in crate::x86) fn q4_k<const T: usize>(w: &[u8], x: Few<'_>, out: &mut [&mut [f32]]) {
         rows::<144, T, Sums>(w, x, out, (zero(), |s| total(s)), |w, x, sums| {
             let (d, mins) = affine(w);
@@ -193,6 +193,7 @@ in_each_set! {
         });
     }
 
+    #[allow(dead_code, reason = "with AVX-512 another one is used")]
     pub(in crate::x86) fn q6_k<const T: usize>(w: &[u8], x: Few<'_>, out: &mut [&mut [f32]]) {
         rows::<210, T, Sums>(w, x, out, (zero(), |s| total(s)), |w, x, sums| {
             add_sixteens(sums, -32.0, f16_8(w, 208), load_128(w, 192), x, |i| {

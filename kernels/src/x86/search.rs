@@ -53,7 +53,7 @@ pub(crate) fn sums_512<const WEIGHTED: bool>(
     // SAFETY: loads of sixteen floats.
     let (id, min) = unsafe { (_mm512_loadu_ps(id.as_ptr()), _mm512_loadu_ps(min.as_ptr())) };
     let mut sums = [_mm512_setzero_ps(); 3];
-    for (&x, &w) in x.iter().zip(w) {
+    let mut add = |x: f32, w: f32, squares: &mut __m512| {
         let (x, w) = (_mm512_set1_ps(x), _mm512_set1_ps(w));
         let q = _mm512_mul_ps(_mm512_add_ps(x, min), id);
         let q = _mm512_min_ps(hi, _mm512_max_ps(lo, q));
@@ -61,13 +61,25 @@ pub(crate) fn sums_512<const WEIGHTED: bool>(
         let wq = if WEIGHTED { _mm512_mul_ps(w, q) } else { q };
         sums[0] = _mm512_add_ps(sums[0], wq);
         sums[1] = _mm512_add_ps(sums[1], _mm512_mul_ps(x, wq));
-        sums[2] = if WEIGHTED {
-            _mm512_add_ps(sums[2], _mm512_mul_ps(q, wq))
+        *squares = if WEIGHTED {
+            _mm512_add_ps(*squares, _mm512_mul_ps(q, wq))
         } else {
-            // Squares of small integers: nothing is rounded either way.
-            _mm512_fmadd_ps(q, q, sums[2])
+            // Small integers: nothing is rounded, in whatever order.
+            _mm512_fmadd_ps(q, q, *squares)
         };
+    };
+    let mut squares = [_mm512_setzero_ps(); 2];
+    if WEIGHTED {
+        x.iter().zip(w).for_each(|(x, w)| add(*x, *w, &mut squares[0]));
+    } else {
+        let (twos, rest) = x.as_chunks::<2>();
+        for [a, b] in twos {
+            add(*a, 1.0, &mut squares[0]);
+            add(*b, 1.0, &mut squares[1]);
+        }
+        rest.iter().for_each(|x| add(*x, 1.0, &mut squares[0]));
     }
+    sums[2] = _mm512_add_ps(squares[0], squares[1]);
     for (out, sums) in out.iter_mut().zip(sums) {
         // SAFETY: a store of sixteen floats.
         unsafe { _mm512_storeu_ps(out.as_mut_ptr(), sums) };
