@@ -225,17 +225,15 @@ impl Session {
     pub fn prefill_while(&mut self, ids: &[u32], mut go_on: impl FnMut(usize) -> bool) -> Result<usize> {
         self.check(ids)?;
         let mut taken = 0;
-        let mut last = 0;
         for chunk in ids.chunks(self.chunk()) {
-            self.forward(chunk);
+            self.forward(chunk, 1);
             taken += chunk.len();
-            last = chunk.len() - 1;
             if taken < ids.len() && !go_on(self.tokens.len()) {
                 break;
             }
         }
         let Session { model, threads, scratch, logits, .. } = self;
-        threads.run(1, |workers| model.logits(once(last), scratch, logits, workers));
+        threads.run(1, |workers| model.logits(once(0), scratch, logits, workers));
         Ok(taken)
     }
 
@@ -249,7 +247,7 @@ impl Session {
         let mut rows = vec![0.0; LOGITS_CHUNK.min(ids.len()) * vocab_size];
         let size = self.chunk();
         for (c, chunk) in ids.chunks(size).enumerate() {
-            self.forward(chunk);
+            self.forward(chunk, chunk.len());
             for start in (0..chunk.len()).step_by(LOGITS_CHUNK) {
                 let count = LOGITS_CHUNK.min(chunk.len() - start);
                 let rows = &mut rows[..count * vocab_size];
@@ -320,11 +318,11 @@ impl Session {
         let Session { model, threads, tokens, state, scratch, logits, .. } = self;
         let mut pos = first;
         for chunk in tokens[first..].chunks(size) {
-            let segment = Segment { ids: chunk, first: pos, state: &mut *state, replay: true };
+            let segment = Segment { ids: chunk, first: pos, state: &mut *state, replay: true, wanted: 1 };
             threads.run(chunk.len(), |workers| model.forward(&mut [segment], scratch, workers));
             pos += chunk.len();
             if pos == len {
-                threads.run(1, |workers| model.logits(once(chunk.len() - 1), scratch, logits, workers));
+                threads.run(1, |workers| model.logits(once(0), scratch, logits, workers));
             }
         }
         Ok(())
@@ -406,10 +404,11 @@ impl Session {
         if self.low_memory { SMALL_CHUNK } else { PREFILL_CHUNK }
     }
 
-    fn forward(&mut self, ids: &[u32]) {
+    /// Takes ids; the hidden states of the last `wanted` of them are left.
+    fn forward(&mut self, ids: &[u32], wanted: usize) {
         let first = self.tokens.len();
         let Session { model, threads, state, scratch, .. } = self;
-        let segment = Segment { ids, first, state, replay: false };
+        let segment = Segment { ids, first, state, replay: false, wanted };
         threads.run(ids.len(), |workers| model.forward(&mut [segment], scratch, workers));
         self.tokens.extend_from_slice(ids);
     }

@@ -5,7 +5,7 @@ use super::attention::{Attend, partials_len};
 use super::rope::Rope;
 use super::shortconv::{Run, advance};
 use super::state::{LayerState, State};
-use super::weights::{Attention, Matrix, Mixer, Mlp, ShortConv};
+use super::weights::{Attention, Layer, Matrix, Mixer, Mlp, ShortConv};
 use super::workers::{POOL_TOKENS, Workers};
 use super::{Config, Model};
 use brooklet_kernels::{Activations, Panel, Q8Buffer, Q8Part, Spread, format, tiles};
@@ -28,7 +28,7 @@ pub type Observer = Arc<dyn Fn(&Inputs<'_>) + Send + Sync>;
 /// Working memory for up to `tokens` tokens at once, reused by every layer.
 pub struct Scratch {
     tokens: usize,
-    /// `n × hidden`: the residual stream. After [`Model::forward`], the last layer's output.
+    /// `n × hidden`: the residual stream. After [`Model::forward`], the last layer's output for the tokens that are wanted.
     x: Vec<f32>,
     /// `n × hidden`: normed input or the mixer's output before its projection.
     h: Vec<f32>,
@@ -113,11 +113,76 @@ pub struct Segment<'a> {
     pub state: &'a mut State,
     /// Whether keys and values of these tokens are there already.
     pub replay: bool,
+    /// How many tokens' hidden states are wanted, the last ones'.
+    pub wanted: usize,
+}
+
+impl Segment<'_> {
+    /// The positions of its last `n` tokens.
+    fn last(&self, n: usize) -> Range<usize> {
+        let end = self.first + self.ids.len();
+        end - n..end
+    }
+}
+
+/// Which tokens of a segment a layer works on: always the last ones.
+#[derive(Clone, Copy)]
+struct Extent<'a> {
+    /// The layer and all behind it.
+    layers: &'a [Layer],
+    conv_kernel: usize,
+    /// Whether all tokens go through all layers.
+    all: bool,
+}
+
+impl Extent<'_> {
+    /// How many tokens the layer takes in.
+    fn before(&self, segment: &Segment<'_>) -> usize {
+        self.rows(segment, self.layers)
+    }
+
+    /// How many its mixer gives out.
+    fn after(&self, segment: &Segment<'_>) -> usize {
+        self.rows(segment, &self.layers[1..])
+    }
+
+    /// How many `layers` take in: all up to the last keys and values, behind them those that are wanted and those that
+    /// convolutions look back to or remember.
+    fn rows(&self, segment: &Segment<'_>, layers: &[Layer]) -> usize {
+        let (mut rows, n) = (segment.wanted, segment.ids.len());
+        for layer in layers {
+            match layer.mixer {
+                Mixer::Attention(_) if segment.replay => {}
+                Mixer::Attention(_) => return n,
+                Mixer::ShortConv(_) => rows += self.conv_kernel - 1,
+            }
+        }
+        if self.all { n } else { rows.min(n) }
+    }
+
+    /// Of the rows of all segments that the layer takes in leaves those that its mixer gives out, and the angles of these.
+    fn narrow(&self, x: &mut [f32], width: usize, rope: &mut Rope, segments: &[Segment<'_>]) {
+        if segments.iter().any(|s| self.after(s) < self.before(s)) {
+            keep_last(x, width, segments.iter().map(|s| (self.before(s), self.after(s))));
+            rope.prepare(segments.iter().flat_map(|s| s.last(self.after(s))));
+        }
+    }
+}
+
+/// Of so many rows of each segment, one's after the other's, leaves the last so many.
+fn keep_last(x: &mut [f32], width: usize, rows: impl Iterator<Item = (usize, usize)>) {
+    let (mut end, mut to) = (0, 0);
+    for (before, after) in rows {
+        end += before * width;
+        x.copy_within(end - after * width..end, to);
+        to += after * width;
+    }
 }
 
 impl Model {
-    /// Takes the tokens of the segments, leaves their hidden states, one segment's after the other's, in the scratch
-    /// and, but for a replay, appends keys and values to the states. Every weight is read once for all.
+    /// Takes the tokens of the segments, leaves the hidden states of those that are wanted, one segment's after the
+    /// other's, in the scratch and, but for a replay, appends keys and values to the states. Every weight is read once for
+    /// all; no layer computes what none behind it needs, unless an observer looks on.
     ///
     /// A result depends on a token's position and past alone, and on whether the workers are those for few tokens or for
     /// many, which compute in different ways.
@@ -131,18 +196,26 @@ impl Model {
         }
         scratch.rope.prepare(segments.iter().flat_map(|s| s.first..s.first + s.ids.len()));
         self.embed(segments.iter().flat_map(|s| s.ids), &mut scratch.x[..n * hidden]);
+        let (conv_kernel, all) = (config.conv_kernel, scratch.operand.observer.is_some());
         for (l, layer) in self.weights.layers.iter().enumerate() {
+            let extent = Extent { layers: &self.weights.layers[l..], conv_kernel, all };
             match &layer.mixer {
-                Mixer::ShortConv(w) => self.short_conv(w, l, segments, n, scratch, workers),
-                Mixer::Attention(w) => self.attention(w, l, segments, n, scratch, workers),
+                Mixer::ShortConv(w) => self.short_conv(w, l, segments, extent, scratch, workers),
+                Mixer::Attention(w) => self.attention(w, l, segments, extent, scratch, workers),
             }
-            add(&mut scratch.x[..n * hidden], &scratch.delta, hidden, workers);
-            self.mlp(&layer.mlp, &layer.ffn_norm, n, scratch, workers);
-            add(&mut scratch.x[..n * hidden], &scratch.delta, hidden, workers);
+            let n: usize = segments.iter().map(|s| extent.after(s)).sum();
+            if n > 0 {
+                add(&mut scratch.x[..n * hidden], &scratch.delta, hidden, workers);
+                self.mlp(&layer.mlp, &layer.ffn_norm, n, scratch, workers);
+                add(&mut scratch.x[..n * hidden], &scratch.delta, hidden, workers);
+            }
+        }
+        if all {
+            keep_last(&mut scratch.x, hidden, segments.iter().map(|s| (s.ids.len(), s.wanted)));
         }
     }
 
-    /// Logits of tokens of the last [`Model::forward`], by their number: `vocab_size` each.
+    /// Logits of tokens that were wanted of the last [`Model::forward`], by their number among these: `vocab_size` each.
     pub(crate) fn logits(
         &self,
         tokens: impl Iterator<Item = usize>,
@@ -192,16 +265,20 @@ impl Model {
         w: &ShortConv,
         layer: usize,
         segments: &mut [Segment<'_>],
-        n: usize,
+        extent: Extent<'_>,
         s: &mut Scratch,
         workers: Workers<'_>,
     ) {
         let hidden = self.config.hidden_size;
+        let n: usize = segments.iter().map(|s| extent.before(s)).sum();
         let bcx = &mut s.wide[..n * 3 * hidden];
         let norm = self.norm(&s.x, &self.weights.layers[layer].operator_norm);
         let h = &mut s.h[..n * hidden];
         let mut x = self.prepare(h, &mut s.operand, &[&w.in_proj], workers, Some(&norm));
         self.matmul(&w.in_proj, &mut x, bcx, workers);
+        drop(norm);
+        extent.narrow(&mut s.x, hidden, &mut s.rope, segments);
+        let n: usize = segments.iter().map(|s| extent.after(s)).sum();
         let (bcx, conv) = (&*bcx, &mut s.h[..n * hidden]);
         let of_sequences = &*segments;
         let convolve = |range: Range<usize>, mut out: &mut [f32]| {
@@ -210,23 +287,27 @@ impl Model {
                 let LayerState::ShortConv(state) = &segment.state.layers[layer] else {
                     unreachable!("{SAME}")
                 };
-                let end = start + segment.ids.len();
-                let bcx = shared_first(&mut bcx, (end - start) * 3 * hidden);
+                let (before, after) = (extent.before(segment), extent.after(segment));
+                let end = start + after;
+                let bcx = shared_first(&mut bcx, before * 3 * hidden);
                 // Those of its tokens that are asked for.
                 let [from, to] = [range.start, range.end].map(|at| (at / hidden).clamp(start, end));
                 let run = Run { bcx, taps: &w.taps, state, hidden };
-                run.rows(from - start, first(&mut out, (to - from) * hidden));
+                run.rows(before - after + from - start, first(&mut out, (to - from) * hidden));
                 start = end;
             }
         };
-        let mut x = self.prepare(conv, &mut s.operand, &[&w.out_proj], workers, Some(&convolve));
-        self.matmul(&w.out_proj, &mut x, &mut s.delta[..n * hidden], workers);
+        if n > 0 {
+            let mut x = self.prepare(conv, &mut s.operand, &[&w.out_proj], workers, Some(&convolve));
+            self.matmul(&w.out_proj, &mut x, &mut s.delta[..n * hidden], workers);
+        }
         let mut bcx = bcx;
         for segment in segments {
+            let rows = extent.before(segment);
             let LayerState::ShortConv(state) = &mut segment.state.layers[layer] else {
                 unreachable!("{SAME}")
             };
-            advance(state, shared_first(&mut bcx, segment.ids.len() * 3 * hidden), hidden);
+            advance(state, shared_first(&mut bcx, rows * 3 * hidden), hidden);
         }
     }
 
@@ -236,57 +317,89 @@ impl Model {
         w: &Attention,
         layer: usize,
         segments: &mut [Segment<'_>],
-        n: usize,
+        extent: Extent<'_>,
         s: &mut Scratch,
         workers: Workers<'_>,
     ) {
         let Config { hidden_size: hidden, num_heads, head_dim, .. } = self.config;
         let q_dim = num_heads * head_dim;
         let kv_dim = w.num_kv_heads * head_dim;
-        let norm = self.norm(&s.x, &self.weights.layers[layer].operator_norm);
-        let (h, readers) = (&mut s.h[..n * hidden], [&w.q_proj, &w.k_proj, &w.v_proj]);
-        let mut x = self.prepare(h, &mut s.operand, &readers, workers, Some(&norm));
+        let weight = &self.weights.layers[layer].operator_norm;
+        let n: usize = segments.iter().map(|s| extent.before(s)).sum();
+        let n_queries: usize = segments.iter().map(|s| extent.after(s)).sum();
         let fresh = segments.iter().any(|s| !s.replay);
+        let norm = self.norm(&s.x, weight);
+        let (h, readers) = (&mut s.h[..n * hidden], [&w.q_proj, &w.k_proj, &w.v_proj]);
         let (q, k, v) = match workers {
-            Workers::Team(team) if n == 1 => {
+            Workers::Team(team) if n == 1 && n_queries == 1 => {
+                let x = self.prepare(h, &mut s.operand, &readers, workers, Some(&norm));
                 let qkv = &mut s.wide[..q_dim + 2 * kv_dim];
-                self.matvecs(&[&w.q_proj, &w.k_proj, &w.v_proj], &x, qkv, team);
+                self.matvecs(&readers, &x, qkv, team);
                 let (q, kv) = qkv.split_at_mut(q_dim);
                 let (k, v) = kv.split_at_mut(kv_dim);
                 (q, k, v)
             }
             _ => {
-                let (q, k, v) = (&mut s.wide[..n * q_dim], &mut s.k[..n * kv_dim], &mut s.v[..n * kv_dim]);
-                self.matmul(&w.q_proj, &mut x, q, workers);
-                if fresh {
-                    self.matmul(&w.k_proj, &mut x, k, workers);
-                    self.matmul(&w.v_proj, &mut x, v, workers);
+                let (q, k, v) =
+                    (&mut s.wide[..n_queries * q_dim], &mut s.k[..n * kv_dim], &mut s.v[..n * kv_dim]);
+                let all = n_queries == n;
+                if all || fresh {
+                    let readers = if all { &readers[..] } else { &readers[1..] };
+                    let mut x = self.prepare(h, &mut s.operand, readers, workers, Some(&norm));
+                    if all {
+                        self.matmul(&w.q_proj, &mut x, q, workers);
+                    }
+                    if fresh {
+                        self.matmul(&w.k_proj, &mut x, k, workers);
+                        self.matmul(&w.v_proj, &mut x, v, workers);
+                    }
                 }
                 (q, k, v)
             }
         };
         if fresh {
             self.norm_and_rotate(k, kv_dim, &w.k_norm, &s.rope, 1.0, workers);
+            let (mut k, mut v) = (&*k, &*v);
+            for segment in segments.iter_mut() {
+                let rows = extent.before(segment) * kv_dim;
+                let (k, v) = (shared_first(&mut k, rows), shared_first(&mut v, rows));
+                let LayerState::Attention(kv) = &mut segment.state.layers[layer] else {
+                    unreachable!("{SAME}")
+                };
+                if !segment.replay {
+                    kv.push(self.kernels, k, v);
+                }
+            }
+        }
+        drop(norm);
+        if n_queries < n {
+            extent.narrow(&mut s.x, hidden, &mut s.rope, segments);
+            if n_queries == 0 {
+                return;
+            }
+            let norm = self.norm(&s.x, weight);
+            let h = &mut s.h[..n_queries * hidden];
+            let mut x = self.prepare(h, &mut s.operand, &[&w.q_proj], workers, Some(&norm));
+            self.matmul(&w.q_proj, &mut x, q, workers);
         }
         self.norm_and_rotate(q, q_dim, &w.q_norm, &s.rope, 1.0 / (head_dim as f32).sqrt(), workers);
 
-        let out = &mut s.h[..n * q_dim];
+        let out = &mut s.h[..n_queries * q_dim];
         let group = num_heads / w.num_kv_heads;
-        let (mut q, mut k, mut v, mut part) = (&*q, &*k, &*v, &mut *out);
+        let (mut q, mut part) = (&*q, &mut *out);
         for segment in segments {
-            let LayerState::Attention(kv) = &mut segment.state.layers[layer] else { unreachable!("{SAME}") };
-            let n = segment.ids.len();
-            let (k, v) = (shared_first(&mut k, n * kv_dim), shared_first(&mut v, n * kv_dim));
-            if !segment.replay {
-                kv.push(self.kernels, k, v);
-            }
+            let LayerState::Attention(kv) = &segment.state.layers[layer] else { unreachable!("{SAME}") };
             let attend =
                 Attend { kernels: self.kernels, kv, group, sliding_window: self.config.sliding_window };
-            let (q, out) = (shared_first(&mut q, n * q_dim), first(&mut part, n * q_dim));
-            attend.attend(segment.first, q, out, &mut s.partials, workers);
+            let positions = segment.last(extent.after(segment));
+            let rows = positions.len() * q_dim;
+            let (q, out) = (shared_first(&mut q, rows), first(&mut part, rows));
+            if !positions.is_empty() {
+                attend.attend(positions.start, q, out, &mut s.partials, workers);
+            }
         }
         let mut x = self.prepare(out, &mut s.operand, &[&w.out_proj], workers, None);
-        self.matmul(&w.out_proj, &mut x, &mut s.delta[..n * hidden], workers);
+        self.matmul(&w.out_proj, &mut x, &mut s.delta[..n_queries * hidden], workers);
     }
 
     /// Norms every head of every row of `x`, turns it by its position and scales it.

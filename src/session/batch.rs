@@ -60,7 +60,7 @@ impl Batch {
     /// sessions that then have none left.
     fn pass(&mut self, takes: &mut [Take<'_>], left: &mut [&[u32]], most: usize, threads: &Threads) {
         let Batch { model, scratch, logits } = self;
-        let (mut segments, mut lasts, mut n) = (Vec::new(), Vec::new(), 0);
+        let (mut segments, mut finished, mut n) = (Vec::new(), Vec::new(), 0);
         for (i, (take, left)) in takes.iter_mut().zip(left).enumerate() {
             let count = left.len().min(most - n);
             let (ids, rest) = left.split_at(count);
@@ -70,19 +70,20 @@ impl Batch {
             *left = rest;
             n += count;
             if rest.is_empty() {
-                lasts.push((i, n - 1));
+                finished.push(i);
             }
             let first = take.session.tokens.len();
             take.session.tokens.extend_from_slice(ids);
-            segments.push(Segment { ids, first, state: &mut take.session.state, replay: false });
+            let wanted = usize::from(rest.is_empty());
+            segments.push(Segment { ids, first, state: &mut take.session.state, replay: false, wanted });
         }
         threads.run(n, |workers| model.forward(&mut segments, scratch, workers));
         let vocab_size = model.config().vocab_size;
-        for lasts in lasts.chunks(LOGITS_CHUNK) {
-            logits.resize(lasts.len() * vocab_size, 0.0);
-            let tokens = lasts.iter().map(|(_, token)| *token);
-            threads.run(lasts.len(), |workers| model.logits(tokens, scratch, logits, workers));
-            for ((i, _), logits) in lasts.iter().zip(logits.chunks_exact(vocab_size)) {
+        for (c, finished) in finished.chunks(LOGITS_CHUNK).enumerate() {
+            logits.resize(finished.len() * vocab_size, 0.0);
+            let tokens = c * LOGITS_CHUNK..c * LOGITS_CHUNK + finished.len();
+            threads.run(finished.len(), |workers| model.logits(tokens, scratch, logits, workers));
+            for (i, logits) in finished.iter().zip(logits.chunks_exact(vocab_size)) {
                 takes[*i].session.logits.copy_from_slice(logits);
             }
         }
