@@ -25,7 +25,7 @@ pub(super) const SMALLEST: f32 = 1e-15;
 pub(super) const TRIALS: usize = 16;
 
 /// Rounds of fitting a block's super-scales to its integers.
-const ROUNDS: usize = 2;
+const ROUNDS: usize = 3;
 /// The same with weights.
 const WEIGHTED_ROUNDS: usize = 6;
 
@@ -256,14 +256,20 @@ impl Symmetric {
         x: &[[f32; N]],
         columns: &[Lanes<GROUPS>; N],
     ) -> Lanes<GROUPS> {
-        let products = |id: &Lanes<GROUPS>| self.products::<GROUPS, N, false>(columns, columns, id);
-        let inverse: Lanes<GROUPS> = each(|g| invert(largest(&x[g])));
-        let mut best = Products { xq: [0.0; GROUPS], qq: [0.0; GROUPS] };
+        let max: Lanes<GROUPS> = each(|g| largest(&x[g]));
+        let (mut gains, mut best) = ([f32::NEG_INFINITY; GROUPS], [0.0; GROUPS]);
         for trial in self.trials {
-            best.keep_better(&products(&map(&inverse, |inverse| trial * inverse)));
+            let first = self.products::<GROUPS, N, false>(columns, columns, &map(&max, |max| trial / max));
+            let found = self.products::<GROUPS, N, false>(columns, columns, &first.inverse_scales());
+            for g in 0..GROUPS {
+                let inverse = invert(found.qq[g]);
+                let gain = found.xq[g] * found.xq[g] * inverse;
+                let better = gain > gains[g];
+                gains[g] = if better { gain } else { gains[g] };
+                best[g] = if better { found.xq[g] * inverse } else { best[g] };
+            }
         }
-        best.keep_better(&products(&best.inverse_scales()));
-        each(|g| best.xq[g] * invert(best.qq[g]))
+        each(|g| if max[g].abs() < SMALLEST { 0.0 } else { best[g] })
     }
 
     /// The best scale of a group with weights, were it free.
@@ -387,18 +393,6 @@ pub(super) struct Products<const C: usize> {
 }
 
 impl<const C: usize> Products<C> {
-    /// Takes those whose best scale leaves a lower squared error.
-    #[inline(always)]
-    fn keep_better(&mut self, other: &Self) {
-        for i in 0..C {
-            // xq² / qq, the error's decrease, without a division: where qq is 0, so is xq.
-            let gain = self.xq[i] * self.xq[i] * other.qq[i].max(1.0);
-            let better = other.xq[i] * other.xq[i] * self.qq[i].max(1.0) > gain;
-            self.xq[i] = if better { other.xq[i] } else { self.xq[i] };
-            self.qq[i] = if better { other.qq[i] } else { self.qq[i] };
-        }
-    }
-
     /// The reciprocals of every trial's best scale.
     #[inline(always)]
     pub fn inverse_scales(&self) -> Lanes<C> {
