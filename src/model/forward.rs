@@ -194,11 +194,13 @@ impl Model {
         if let Workers::Pool = workers {
             scratch.operand.panels.resize_with(workers.threads(), Mutex::default);
         }
-        scratch.rope.prepare(segments.iter().flat_map(|s| s.first..s.first + s.ids.len()));
-        self.embed(segments.iter().flat_map(|s| s.ids), &mut scratch.x[..n * hidden]);
         let (conv_kernel, all) = (config.conv_kernel, scratch.operand.observer.is_some());
+        let first = Extent { layers: &self.weights.layers, conv_kernel, all };
+        scratch.rope.prepare(segments.iter().flat_map(|s| s.last(first.before(s))));
+        let ids = segments.iter().flat_map(|s| &s.ids[s.ids.len() - first.before(s)..]);
+        self.embed(ids, &mut scratch.x[..n * hidden]);
         for (l, layer) in self.weights.layers.iter().enumerate() {
-            let extent = Extent { layers: &self.weights.layers[l..], conv_kernel, all };
+            let extent = Extent { layers: &self.weights.layers[l..], ..first };
             match &layer.mixer {
                 Mixer::ShortConv(w) => self.short_conv(w, l, segments, extent, scratch, workers),
                 Mixer::Attention(w) => self.attention(w, l, segments, extent, scratch, workers),

@@ -241,6 +241,24 @@ fn prefill_each_gives_what_token_by_token_does() {
     }
 }
 
+/// Where the last position's logits alone are wanted, the last layers leave most tokens out.
+#[test]
+fn logits_of_one_position_or_of_each_leave_the_same_bits() {
+    for (name, model) in models() {
+        for n in [140, 12, 3, 2] {
+            let ids = ids(n);
+            let (mut each, mut last) = (session(&model, 2), session(&model, 2));
+            each.prefill_each(&ids, |_, _| ()).expect("it fits");
+            last.prefill(&ids).expect("it fits");
+            for next in [5, 6] {
+                assert_eq!(bits(last.logits()), bits(each.logits()), "{name}, {n} tokens");
+                each.decode(next).expect("it fits");
+                last.decode(next).expect("it fits");
+            }
+        }
+    }
+}
+
 #[test]
 fn any_number_of_threads_gives_the_same_bits() {
     let ids = ids(70);
