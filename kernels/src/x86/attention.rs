@@ -2,9 +2,9 @@
 
 use std::arch::x86_64::*;
 
-use super::INTEL;
 use super::avx2::{exp_parts, load_f16, load_f32, load_f32_bytes, pad, rms_scale, store_f32};
 use super::avx2_dot::hsum;
+use super::{READER, Reader};
 use crate::attention::{AttentionKernels, Rows, RowsMut};
 use crate::format::TensorType;
 use crate::kv::{PANEL, Q8_KEYS, Q8_VALUES};
@@ -80,7 +80,7 @@ fn multiply_tile<const ROWS: usize, const N: usize>(
             sums[r][c] = load_f32(&out[c]);
         }
     }
-    let ahead = AHEAD[usize::from(!*INTEL)];
+    let ahead = AHEAD[usize::from(*READER != Reader::Intel)];
     for (i, b) in b.iter().enumerate() {
         // What is decoded into scratch is in the nearest cache.
         if N == 2 {

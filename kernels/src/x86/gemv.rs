@@ -7,9 +7,9 @@
 
 use std::arch::x86_64::*;
 
-use super::INTEL;
 use super::avx2::{load_f32, store_f32};
 use super::avx2_dot::{bit, hsum, load, load_128, shifted, two_bits};
+use super::{READER, Reader};
 use crate::format::TensorType;
 use crate::format::iq4_nl::LEVELS;
 use crate::isa::{Gemv, Gemvs};
@@ -70,7 +70,7 @@ in_each_set! {
         if w.is_empty() {
             return out.iter_mut().for_each(|out| out.fill(0.0));
         }
-        let intel = *INTEL;
+        let reader = *READER;
         // The last blocks of a row that are not 256 elements, and zeros.
         let mut padded = [0; BYTES];
         for (r, w) in w.chunks_exact(w.len() / out[0].len()).enumerate() {
@@ -83,7 +83,7 @@ in_each_set! {
                     padded[..rest.len()].copy_from_slice(rest);
                     &padded
                 });
-                look_ahead(w, intel);
+                look_ahead(w, reader);
                 // Called in one place alone, so that it is inlined.
                 add(w, x.step(i), &mut sums);
             }
@@ -303,21 +303,29 @@ in_each_set! {
 /// AMD: with steps of whole 16 bytes one byte is read and dropped. A plain load at the head of every step shows the processor
 /// what comes next, and it reads ahead as far as the memory is away; vectors at odd places alone it may not recognise.
 /// Prefetches take up the few places that an L1 cache has for lines on their way, but with other steps they are what helps.
+/// From Zen 5 on prefetches into the L2 cache help with every step.
 /// Intel reads ahead too little by itself: prefetches into the L2 cache from far and into the L1 cache from near.
 #[inline(always)]
-fn look_ahead<const BYTES: usize>(w: &[u8; BYTES], intel: bool) {
+fn look_ahead<const BYTES: usize>(w: &[u8; BYTES], reader: Reader) {
     let ahead = |bytes, line| w.as_ptr().wrapping_add(bytes + line).cast();
-    if !intel && BYTES.is_multiple_of(16) {
+    let (read, near, far) = match reader {
+        Reader::Intel => (false, Some(2048), Some(8192)),
+        Reader::Zen5 => (true, None, Some(12288)),
+        Reader::Other if BYTES.is_multiple_of(16) => (true, None, None),
+        Reader::Other => (false, Some(4096), None),
+    };
+    if read {
         // SAFETY: the byte is borrowed; volatile, for it to be read at all.
         unsafe { w.as_ptr().read_volatile() };
-        return;
     }
     for line in (0..BYTES).step_by(64) {
-        // SAFETY: here and below, part of every x86-64; any address will do.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(ahead(if intel { 2048 } else { 4096 }, line)) };
-        if intel {
+        if let Some(near) = near {
+            // SAFETY: here and below, part of every x86-64; any address will do.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(ahead(near, line)) };
+        }
+        if let Some(far) = far {
             // SAFETY: as above.
-            unsafe { _mm_prefetch::<_MM_HINT_T1>(ahead(8192, line)) };
+            unsafe { _mm_prefetch::<_MM_HINT_T1>(ahead(far, line)) };
         }
     }
 }

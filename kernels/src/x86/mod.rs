@@ -59,5 +59,21 @@ mod products;
 pub(crate) mod search;
 mod tile;
 
-/// Whether the processor is Intel's, which reads ahead in other ways than AMD's.
-static INTEL: LazyLock<bool> = LazyLock::new(|| __cpuid(0).ebx.to_le_bytes() == *b"Genu");
+/// What helps a processor to have memory ahead of its use: docs/performance.md.
+#[derive(Clone, Copy, PartialEq)]
+enum Reader {
+    Intel,
+    /// AMD's from Zen 5 on.
+    Zen5,
+    Other,
+}
+
+static READER: LazyLock<Reader> = LazyLock::new(|| {
+    let family = __cpuid(1).eax >> 8 & 15;
+    let family = if family == 15 { family + (__cpuid(1).eax >> 20 & 255) } else { family };
+    match &__cpuid(0).ebx.to_le_bytes() {
+        b"Genu" => Reader::Intel,
+        b"Auth" if family >= 26 => Reader::Zen5,
+        _ => Reader::Other,
+    }
+});

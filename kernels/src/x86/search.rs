@@ -68,6 +68,7 @@ pub(crate) fn sums_512<const WEIGHTED: bool>(
             _mm512_fmadd_ps(q, q, *squares)
         };
     };
+    // Two in turns: of all the sums these would have to wait for each other longest.
     let mut squares = [_mm512_setzero_ps(); 2];
     if WEIGHTED {
         x.iter().zip(w).for_each(|(x, w)| add(*x, *w, &mut squares[0]));
