@@ -7,15 +7,11 @@ use super::avx512::{exp_parts, load_f32, mask_of, store_f32};
 use super::{READER, Reader};
 use crate::attention::{AttentionKernels, Rows, RowsMut};
 use crate::format::TensorType;
-use crate::kv::{PANEL, Q8_KEYS, Q8_VALUES};
+use crate::kv::PANEL;
 
 pub(super) const KERNELS: AttentionKernels = AttentionKernels {
     // SAFETY: here and below, `avx512vnni::detect` hands this set out only where the features are there.
     multiply: |ty, b, n, a, out| unsafe { multiply(ty, b, n, a, out) },
-    // SAFETY: as above.
-    decode_keys: |ty, panel, out| unsafe { decode_keys(ty, panel, out) },
-    // SAFETY: as above.
-    decode_values: |ty, panel, out| unsafe { decode_values(ty, panel, out) },
     // SAFETY: as above.
     softmax: |scores, max, sum| unsafe { softmax(scores, max, sum) },
     ..attention::KERNELS
@@ -103,55 +99,6 @@ fn multiply_tile<const ROWS: usize, const N: usize>(
 }
 
 #[target_feature(enable = "avx512f")]
-fn decode_keys(ty: TensorType, panel: &[u8], out: &mut [f32]) {
-    match ty {
-        TensorType::F16 => decode_f16(panel, out),
-        TensorType::Q8_0 => {
-            for (group, out) in panel.as_chunks::<Q8_KEYS>().0.iter().zip(out.chunks_exact_mut(PANEL * PANEL))
-            {
-                let (scales, rows) = group.split_at(2 * PANEL);
-                let mut d = [_mm512_setzero_ps(); VECTORS];
-                for (d, scales) in d.iter_mut().zip(scales.as_chunks::<2>().0.as_chunks::<16>().0) {
-                    *d = load_f16(scales);
-                }
-                let rows = rows.as_chunks::<16>().0.as_chunks::<VECTORS>().0;
-                for (q, out) in rows.iter().zip(out.as_chunks_mut::<16>().0.as_chunks_mut::<VECTORS>().0) {
-                    for c in 0..VECTORS {
-                        store_f32(&mut out[c], _mm512_mul_ps(load_i8(&q[c]), d[c]));
-                    }
-                }
-            }
-        }
-        _ => panic!("panels of {ty} are multiplied from as they are"),
-    }
-}
-
-#[target_feature(enable = "avx512f")]
-fn decode_values(ty: TensorType, panel: &[u8], out: &mut [f32]) {
-    match ty {
-        TensorType::F16 => decode_f16(panel, out),
-        TensorType::Q8_0 => {
-            let out = out.as_chunks_mut::<16>().0.as_chunks_mut::<VECTORS>().0;
-            for (block, out) in panel.as_chunks::<Q8_VALUES>().0.iter().zip(out) {
-                let d = _mm512_cvtph_ps(_mm256_set1_epi16(i16::from_le_bytes([block[0], block[1]])));
-                for (q, out) in block[2..].as_chunks::<16>().0.iter().zip(out) {
-                    store_f32(out, _mm512_mul_ps(load_i8(q), d));
-                }
-            }
-        }
-        _ => panic!("panels of {ty} are multiplied from as they are"),
-    }
-}
-
-#[inline]
-#[target_feature(enable = "avx512f")]
-fn decode_f16(panel: &[u8], out: &mut [f32]) {
-    for (x, out) in panel.as_chunks::<2>().0.as_chunks::<16>().0.iter().zip(out.as_chunks_mut::<16>().0) {
-        store_f32(out, load_f16(x));
-    }
-}
-
-#[target_feature(enable = "avx512f")]
 fn softmax(scores: &mut [f32], max: &mut f32, sum: &mut f32) -> f32 {
     let (scores, rest) = scores.as_chunks_mut::<16>();
     let there = mask_of(rest.len());
@@ -207,11 +154,4 @@ fn load_f32_bytes(x: &[[u8; 4]; 16]) -> __m512 {
 fn load_f16(x: &[[u8; 2]; 16]) -> __m512 {
     // SAFETY: an unaligned load of 32 bytes.
     _mm512_cvtph_ps(unsafe { _mm256_loadu_si256(x.as_ptr().cast()) })
-}
-
-#[inline]
-#[target_feature(enable = "avx512f")]
-fn load_i8(q: &[u8; 16]) -> __m512 {
-    // SAFETY: an unaligned load of 16 bytes.
-    _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(unsafe { _mm_loadu_si128(q.as_ptr().cast()) }))
 }

@@ -1,9 +1,10 @@
-//! The set with AVX-512 and its VNNI, in vectors of 512 bits: products with many tokens here, with a few in
-//! [`super::avx512_few`]; weights of most files are laid open for both in [`super::avx512_open`]. All else is of the AVX2
-//! set.
+//! The set with AVX-512 and its VNNI, in vectors of 512 bits: products with many tokens here and, of float weights, in
+//! [`super::avx512_floats`], with a few in [`super::avx512_few`]; weights of most files are laid open for both in
+//! [`super::avx512_open`]. Attention is in [`super::avx512_attention`], rows of floats in [`super::avx512`]; all else is of
+//! the AVX2 set.
 //!
-//! A vector holds four elements of K of sixteen rows. Activations are broadcast by the instruction that multiplies, and 32
-//! registers hold the sums and results of twelve tokens, with some left for the rest.
+//! A vector holds four elements of K of sixteen rows. Activations are broadcast once for two panels, and 32 registers hold the
+//! sums and results of six tokens with both, with some left for the rest.
 
 use std::arch::asm;
 use std::arch::x86_64::*;

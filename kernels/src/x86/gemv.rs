@@ -42,18 +42,20 @@ macro_rules! table {
     };
 }
 
-table!(
-    avx2, Q4_0 q4_0, Q4_1 q4_1, Q5_0 q5_0, Q5_1 q5_1, Q8_0 q8_0, Q2_K q2_k, Q3_K q3_k, Q4_K q4_k, Q5_K q5_k, Q6_K q6_k,
-    IQ4_NL iq4_nl
-);
-table!(
-    avxvnni, Q4_0 q4_0, Q4_1 q4_1, Q5_0 q5_0, Q5_1 q5_1, Q8_0 q8_0, Q2_K q2_k, Q3_K q3_k, Q4_K q4_k, Q5_K q5_k,
-    Q6_K q6_k, IQ4_NL iq4_nl
-);
+/// The same of all types.
+macro_rules! table_of_all {
+    ($set:ident) => {
+        table!(
+            $set, Q4_0 q4_0, Q4_1 q4_1, Q5_0 q5_0, Q5_1 q5_1, Q8_0 q8_0, Q2_K q2_k, Q3_K q3_k, Q4_K q4_k, Q5_K q5_k,
+            Q6_K q6_k, IQ4_NL iq4_nl
+        );
+    };
+}
+
+table_of_all!(avx2);
+table_of_all!(avxvnni);
 // The types of most files are in [`super::avx512_few`].
-table!(
-    avx512vnni, Q4_1 q4_1, Q5_0 q5_0, Q5_1 q5_1, Q2_K q2_k, Q3_K q3_k, Q5_K q5_k, IQ4_NL iq4_nl
-);
+table!(avx512vnni, Q4_1 q4_1, Q5_0 q5_0, Q5_1 q5_1, Q2_K q2_k, Q3_K q3_k, Q5_K q5_k, IQ4_NL iq4_nl);
 
 in_each_set! {
     /// The products of all rows and T tokens. `add` adds those of 256 elements, in `BYTES` bytes, to the sums, which begin
