@@ -16,7 +16,7 @@ pub(crate) mod q5_1;
 pub(crate) mod q5_k;
 pub(crate) mod q6_k;
 pub(crate) mod q8_0;
-mod search;
+pub(crate) mod search;
 
 use crate::isa::VecDot;
 

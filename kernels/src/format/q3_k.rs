@@ -7,7 +7,7 @@
 use super::Format;
 use super::block::{Block, Unpacked, format, get_f16, put_f16};
 use super::q2_k::{pack_2bit, unpack_2bit};
-use super::search::{NO_WEIGHTS, Symmetric, SymmetricFit, nearest, steps, tame};
+use super::search::{NO_WEIGHTS, Symmetric, SymmetricFit, integer, steps, tame};
 
 pub(super) static FORMAT: Format = format::<Q3_K, 256, 110>("Q3_K");
 
@@ -43,7 +43,7 @@ impl Block<256, 110> for Q3_K {
     }
 
     fn nearest(v: f32) -> i8 {
-        nearest(v, -4.0, 3.0) as i8
+        integer(v, -4.0, 3.0)
     }
 
     fn put_q(q: &[i8; 256], block: &mut [u8; 110]) {

@@ -5,7 +5,7 @@
 use super::Format;
 use super::block::{Block, Unpacked, format, get_f16, put_f16};
 use super::q4_0_grid;
-use super::search::{Symmetric, invert, largest, nearest, steps, tame, truncate};
+use super::search::{Symmetric, integer, invert, largest, steps, tame, truncate};
 
 pub(super) static FORMAT: Format = format::<Q4_0, 32, 18>("Q4_0");
 
@@ -47,7 +47,7 @@ impl Block<32, 18> for Q4_0 {
     }
 
     fn nearest(v: f32) -> i8 {
-        nearest(v, -8.0, 7.0) as i8
+        integer(v, -8.0, 7.0)
     }
 
     fn put_q(q: &[i8; 32], block: &mut [u8; 18]) {

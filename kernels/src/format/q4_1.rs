@@ -5,7 +5,7 @@
 use super::Format;
 use super::block::{Block, Unpacked, format, get_f16, put_f16};
 use super::q4_0::pack_nibbles;
-use super::search::{Affine, invert, nearest, range, steps, tame, totals, truncate};
+use super::search::{Affine, Totals, integer, invert, range, steps, tame, truncate};
 
 pub(super) static FORMAT: Format = format::<Q4_1, 32, 20>("Q4_1");
 
@@ -46,7 +46,7 @@ impl Block<32, 20> for Q4_1 {
     }
 
     fn nearest(v: f32) -> i8 {
-        nearest(v, 0.0, 15.0) as i8
+        integer(v, 0.0, 15.0)
     }
 
     fn put_q(q: &[i8; 32], block: &mut [u8; 20]) {
@@ -62,7 +62,7 @@ pub(super) fn put_affine<B: Block<32, BYTES>, const BYTES: usize>(
     block: &mut [u8; BYTES],
 ) {
     let x = tame(x);
-    let (d, min) = search.free(&x, w, totals::<true>(&x, w));
+    let (d, min) = search.free(&x, w, Totals::of::<true>(&x, w));
     put_f16(block, 0, d);
     put_f16(block, 2, -min);
     let (id, m) = (invert(get_f16(block, 0)), get_f16(block, 2));

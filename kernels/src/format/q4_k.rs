@@ -5,7 +5,7 @@
 
 use super::Format;
 use super::block::{Block, Unpacked, format, get_f16, put_f16};
-use super::search::{Affine, AffineFit, NO_WEIGHTS, nearest, steps, tame};
+use super::search::{Affine, AffineFit, NO_WEIGHTS, integer, steps, tame};
 
 pub(super) static FORMAT: Format = format::<Q4_K, 256, 144>("Q4_K");
 
@@ -33,7 +33,7 @@ impl Block<256, 144> for Q4_K {
     }
 
     fn nearest(v: f32) -> i8 {
-        nearest(v, 0.0, 15.0) as i8
+        integer(v, 0.0, 15.0)
     }
 
     fn put_q(q: &[i8; 256], block: &mut [u8; 144]) {

@@ -6,7 +6,7 @@
 use super::Format;
 use super::block::{Block, Unpacked, format, get_f16, put_f16};
 use super::q4_0::put_symmetric;
-use super::search::{Symmetric, largest, map, nearest, steps, truncate};
+use super::search::{Symmetric, integer, largest, map, steps, truncate};
 
 pub(super) static FORMAT: Format = format::<Q5_0, 32, 22>("Q5_0");
 
@@ -41,7 +41,7 @@ impl Block<32, 22> for Q5_0 {
     }
 
     fn nearest(v: f32) -> i8 {
-        nearest(v, -16.0, 15.0) as i8
+        integer(v, -16.0, 15.0)
     }
 
     fn put_q(q: &[i8; 32], block: &mut [u8; 22]) {

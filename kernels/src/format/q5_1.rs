@@ -6,7 +6,7 @@ use super::Format;
 use super::block::{Block, Unpacked, format, get_f16, put_f16};
 use super::q4_1::put_affine;
 use super::q5_0::{pack_5bit, unpack_5bit};
-use super::search::{Affine, map, nearest, range, steps, truncate};
+use super::search::{Affine, integer, map, range, steps, truncate};
 
 pub(super) static FORMAT: Format = format::<Q5_1, 32, 24>("Q5_1");
 
@@ -41,7 +41,7 @@ impl Block<32, 24> for Q5_1 {
     }
 
     fn nearest(v: f32) -> i8 {
-        nearest(v, 0.0, 31.0) as i8
+        integer(v, 0.0, 31.0)
     }
 
     fn put_q(q: &[i8; 32], block: &mut [u8; 24]) {

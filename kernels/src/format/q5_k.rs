@@ -6,7 +6,7 @@
 use super::Format;
 use super::block::{Block, Unpacked, format};
 use super::q4_k::{pack_4bit, pack_affine, unpack_4bit, unpack_affine};
-use super::search::{Affine, AffineFit, NO_WEIGHTS, nearest, steps, tame};
+use super::search::{Affine, AffineFit, NO_WEIGHTS, integer, steps, tame};
 
 pub(super) static FORMAT: Format = format::<Q5_K, 256, 176>("Q5_K");
 
@@ -39,7 +39,7 @@ impl Block<256, 176> for Q5_K {
     }
 
     fn nearest(v: f32) -> i8 {
-        nearest(v, 0.0, 31.0) as i8
+        integer(v, 0.0, 31.0)
     }
 
     fn put_q(q: &[i8; 256], block: &mut [u8; 176]) {

@@ -7,7 +7,7 @@
 use super::Format;
 use super::block::{Block, Unpacked, format, get_f16, put_f16};
 use super::q2_k::{pack_2bit, unpack_2bit};
-use super::search::{NO_WEIGHTS, Symmetric, SymmetricFit, nearest, steps, tame};
+use super::search::{NO_WEIGHTS, Symmetric, SymmetricFit, integer, steps, tame};
 
 pub(super) static FORMAT: Format = format::<Q6_K, 256, 210>("Q6_K");
 
@@ -44,7 +44,7 @@ impl Block<256, 210> for Q6_K {
     }
 
     fn nearest(v: f32) -> i8 {
-        nearest(v, -32.0, 31.0) as i8
+        integer(v, -32.0, 31.0)
     }
 
     fn put_q(q: &[i8; 256], block: &mut [u8; 210]) {

@@ -4,7 +4,7 @@
 
 use super::Format;
 use super::block::{Block, Unpacked, format, get_f16, put_f16};
-use super::search::nearest;
+use super::search::integer;
 use crate::q8::quantize_block;
 
 pub(super) static FORMAT: Format = format::<Q8_0, 32, 34>("Q8_0");
@@ -38,7 +38,7 @@ impl Block<32, 34> for Q8_0 {
     }
 
     fn nearest(v: f32) -> i8 {
-        nearest(v, -127.0, 127.0) as i8
+        integer(v, -127.0, 127.0)
     }
 
     fn put_q(q: &[i8; 32], block: &mut [u8; 34]) {

@@ -1,7 +1,8 @@
 //! What the encoders look for: the scales of least squared error.
 //!
 //! A group is fitted by itself first: integers from a trial scale, the best scale for those integers by least
-//! squares, once more with that, and the best of several trials. Then the scales of a block's groups are themselves
+//! squares, once more with that, and the best of several trials (where that costs little, the best trial alone is fitted once
+//! more). Then the scales of a block's groups are themselves
 //! rounded to a few bits, and what counts is the error after that: so every group tries the neighbours of its
 //! rounded scale, and the block fits its super-scale to the integers chosen, as long as that helps.
 //!
@@ -21,8 +22,12 @@ const LARGEST: f32 = 524_288.0;
 /// What is smaller than this counts as zero: f16 scales are far from holding it.
 pub(super) const SMALLEST: f32 = 1e-15;
 
-/// Trials of one group.
+/// Trials side by side: of one group with weights, of two by turns without.
 pub(super) const TRIALS: usize = 16;
+/// Groups without weights whose trials lie by turns.
+const TURNS: usize = 2;
+/// Trials of a group of [`Symmetric`] without weights are so many times as far apart.
+const STRIDE: usize = 3;
 
 /// Rounds of fitting a block's super-scales to its integers.
 const ROUNDS: usize = 3;
@@ -94,19 +99,21 @@ pub(super) fn range<const N: usize>(x: &[f32; N]) -> (f32, f32) {
             max[i] = if x[i] > max[i] { x[i] } else { max[i] };
         }
     }
-    (reduce(&min, |a, b| if b < a { b } else { a }), reduce(&max, |a, b| if b > a { b } else { a }))
+    let ([min], [max]) =
+        (reduce(&min, |a, b| if b < a { b } else { a }), reduce(&max, |a, b| if b > a { b } else { a }));
+    (min, max)
 }
 
-/// All of them, sixteen at most, joined by `f`, halves with halves, so that few wait for each other. To join one with itself
-/// must give it.
+/// Every `T`th joined by `f`, from the first, the second and so on: of `C` values, sixteen at most, `T`. Halves are joined with
+/// halves, so that few wait for each other. To join one with itself must give it.
 #[inline(always)]
-fn reduce<const C: usize>(of: &Lanes<C>, f: impl Fn(f32, f32) -> f32) -> f32 {
-    const { assert!(C.is_power_of_two() && C <= 16) };
+fn reduce<V: Copy + Default, const C: usize, const T: usize>(of: &[V; C], f: impl Fn(V, V) -> V) -> [V; T] {
+    const { assert!(C.is_power_of_two() && C <= 16 && T.is_power_of_two() && T <= 2) };
     // A loop over the sizes would keep them in memory.
-    let eight: Lanes<8> = each(|i| f(of[i % C], of[(i + 8) % C]));
-    let four: Lanes<4> = each(|i| f(eight[i], eight[i + 4]));
-    let two: Lanes<2> = each(|i| f(four[i], four[i + 2]));
-    f(two[0], two[1])
+    let eight: [V; 8] = each(|i| f(of[i % C], of[(i + 8) % C]));
+    let four: [V; 4] = each(|i| f(eight[i], eight[i + 4]));
+    let two: [V; 2] = each(|i| f(four[i], four[i + 2]));
+    if T == 2 { each(|t| two[t]) } else { [f(two[0], two[1]); T] }
 }
 
 /// `x` with what is not finite or too large replaced: NaN by 0, the rest by ±[`LARGEST`].
@@ -131,15 +138,29 @@ pub(super) fn tame_weights<const N: usize>(w: &[f32; N]) -> [f32; N] {
     if largest == 0.0 { [1.0; N] } else { w.map(|w| (w / mean).max(LEAST_WEIGHT)) }
 }
 
+/// 1.5 · 2²³: adding it leaves no fraction bits, and the integer in the lowest bits. Calls of `round` and casts would keep loops
+/// from vectorizing.
+const NO_FRACTION: f32 = 12_582_912.0;
+
+/// `v` plus [`NO_FRACTION`], `v` being within `lo..=hi` first.
+#[inline(always)]
+fn without_fraction(v: f32, lo: f32, hi: f32) -> f32 {
+    // As for `clamp`.
+    let v = if v < lo { lo } else { v };
+    let v = if v > hi { hi } else { v };
+    v + NO_FRACTION
+}
+
 /// The integer in `lo..=hi` nearest to `v`.
 #[inline(always)]
 pub(super) fn nearest(v: f32, lo: f32, hi: f32) -> f32 {
-    // 1.5 · 2²³: adding it leaves no fraction bits. Calls of `round` and `clamp` would keep the loops from
-    // vectorizing.
-    const NO_FRACTION: f32 = 12_582_912.0;
-    let v = if v < lo { lo } else { v };
-    let v = if v > hi { hi } else { v };
-    (v + NO_FRACTION) - NO_FRACTION
+    without_fraction(v, lo, hi) - NO_FRACTION
+}
+
+/// The same as a byte; something arbitrary for NaN.
+#[inline(always)]
+pub(super) fn integer(v: f32, lo: f32, hi: f32) -> i8 {
+    without_fraction(v, lo, hi).to_bits() as i8
 }
 
 /// `v` without its fraction, in `0..=most`, which is a byte; 0 for NaN. A cast of the float, which may be anything, would keep
@@ -192,12 +213,15 @@ impl Symmetric {
         x: &[f32; 256],
         w: &[f32; 256],
     ) -> SymmetricFit<GROUPS> {
-        let (x, w) = (x.as_chunks::<N>().0, w.as_chunks::<N>().0);
+        let (x, weights) = (x.as_chunks::<N>().0, w.as_chunks::<N>().0);
         let (lo, hi) = self.scale;
         let columns = turned(x);
-        let w_columns = if WEIGHTED { turned(w) } else { columns };
-        let free: Lanes<GROUPS> =
-            if WEIGHTED { each(|g| self.free(&x[g], &w[g])) } else { self.free_of_all(x, &columns) };
+        let w = if WEIGHTED { turned(weights) } else { own_weights(&columns) };
+        let free: Lanes<GROUPS> = if WEIGHTED {
+            each(|g| self.free(&x[g], &weights[g]))
+        } else {
+            self.free_of_all(x, &columns, &w)
+        };
         // The scale of largest magnitude goes to the end of the range that is further from zero.
         let mut d = to_f16(largest(&free) / lo);
         let mut best = (f32::INFINITY, d, [0.0; GROUPS]);
@@ -205,14 +229,11 @@ impl Symmetric {
             let id = invert(d);
             let near: Lanes<GROUPS> = each(|g| nearest(free[g] * id, lo, hi));
             let around = |step: f32| map(&near, |near| nearest(near + step, lo, hi));
-            let mut gains = [f32::NEG_INFINITY; GROUPS];
-            let (mut scales, mut sums) = (near, Products { xq: [0.0; GROUPS], qq: [0.0; GROUPS] });
-            for tries in [near, around(-1.0), around(1.0), [0.0; GROUPS]] {
-                let found = self.products::<GROUPS, N, WEIGHTED>(
-                    &columns,
-                    &w_columns,
-                    &map(&tries, |s| invert(d * s)),
-                );
+            // A scale of 0 gains nothing.
+            let (mut gains, mut scales) = ([0.0; GROUPS], [0.0; GROUPS]);
+            let mut sums = Products { xq: [0.0; GROUPS], qq: [0.0; GROUPS] };
+            for tries in [near, around(-1.0), around(1.0)] {
+                let found = self.products(&columns, &w, &map(&tries, |s| invert(d * s)));
                 for g in 0..GROUPS {
                     let scale = d * tries[g];
                     let gain = scale * (2.0 * found.xq[g] - scale * found.qq[g]);
@@ -244,32 +265,26 @@ impl Symmetric {
         let mut q = [0; 256];
         for (g, q) in q.as_chunks_mut::<N>().0.iter_mut().enumerate() {
             let id = invert(d * scales[g]);
-            *q = map(&x[g], |v| nearest(v * id, self.q.0, self.q.1) as i8);
+            *q = map(&x[g], |v| integer(v * id, self.q.0, self.q.1));
         }
         SymmetricFit { d, scales: scales.map(|s| s as i8), q }
     }
 
-    /// The best scales of all groups, were they free and without weights; of the groups are the columns too.
+    /// The best scales of all groups, were they free; `columns` and `w` are the groups' elements and weights by their place.
     #[inline(always)]
     fn free_of_all<const GROUPS: usize, const N: usize>(
         &self,
         x: &[[f32; N]],
         columns: &[Lanes<GROUPS>; N],
+        w: &[Lanes<GROUPS>; N],
     ) -> Lanes<GROUPS> {
-        let max: Lanes<GROUPS> = each(|g| largest(&x[g]));
-        let (mut gains, mut best) = ([f32::NEG_INFINITY; GROUPS], [0.0; GROUPS]);
-        for trial in self.trials {
-            let first = self.products::<GROUPS, N, false>(columns, columns, &map(&max, |max| trial / max));
-            let found = self.products::<GROUPS, N, false>(columns, columns, &first.inverse_scales());
-            for g in 0..GROUPS {
-                let inverse = invert(found.qq[g]);
-                let gain = found.xq[g] * found.xq[g] * inverse;
-                let better = gain > gains[g];
-                gains[g] = if better { gain } else { gains[g] };
-                best[g] = if better { found.xq[g] * inverse } else { best[g] };
-            }
+        let inverse: Lanes<GROUPS> = each(|g| invert(largest(&x[g])));
+        let mut best = Products { xq: [0.0; GROUPS], qq: [1.0; GROUPS] };
+        for trial in self.trials.into_iter().step_by(STRIDE) {
+            best.keep_better(&self.products(columns, w, &map(&inverse, |inverse| trial * inverse)));
         }
-        each(|g| if max[g].abs() < SMALLEST { 0.0 } else { best[g] })
+        best.keep_better(&self.products(columns, w, &best.inverse_scales()));
+        each(|g| best.xq[g] * invert(best.qq[g]))
     }
 
     /// The best scale of a group with weights, were it free.
@@ -280,8 +295,9 @@ impl Symmetric {
             return 0.0;
         }
         let products = |id: &Lanes<TRIALS>| {
-            let [_, xq, qq] = sums::<true>(x, w, id, &[0.0; TRIALS], self.q);
-            Products { xq, qq }
+            let mut out = Sums::default();
+            sums::<true>(x, w, id, &[0.0; TRIALS], self.q, &mut out);
+            Products { xq: out.xq, qq: out.qq }
         };
         let mut best = (f32::NEG_INFINITY, 0.0);
         // The other sign gives the other end of the range to the largest value.
@@ -300,7 +316,7 @@ impl Symmetric {
 
     /// The sums of every group for `q` from the reciprocals of their scales, all groups side by side.
     #[inline(always)]
-    fn products<const GROUPS: usize, const N: usize, const WEIGHTED: bool>(
+    fn products<const GROUPS: usize, const N: usize>(
         &self,
         x: &[Lanes<GROUPS>; N],
         w: &[Lanes<GROUPS>; N],
@@ -311,7 +327,7 @@ impl Symmetric {
         for (x, w) in x.iter().zip(w) {
             for g in 0..GROUPS {
                 let q = nearest(x[g] * id[g], lo, hi);
-                let wq = if WEIGHTED { w[g] * q } else { q };
+                let wq = w[g] * q;
                 sums.xq[g] += x[g] * wq;
                 sums.qq[g] += q * wq;
             }
@@ -332,24 +348,39 @@ fn turned<const GROUPS: usize, const N: usize>(groups: &[[f32; N]]) -> [Lanes<GR
     columns
 }
 
-/// For each trial Σwq, Σwxq and Σwq² of `q = nearest((x + min) · id)`.
+/// What elements count that come without weights: more the larger they are in their block. llama.cpp weighs by the squares;
+/// between those and none, errors weighted so and plain ones both come out below llama.cpp's.
+#[inline(always)]
+fn own_weights<const GROUPS: usize, const N: usize>(columns: &[Lanes<GROUPS>; N]) -> [Lanes<GROUPS>; N] {
+    let mut largest = [0.0; GROUPS];
+    for column in columns {
+        largest = each(|g| if column[g].abs() > largest[g] { column[g].abs() } else { largest[g] });
+    }
+    let inverse = invert(largest.into_iter().fold(0.0, f32::max));
+    let mut weights = *columns;
+    for w in weights.as_flattened_mut() {
+        let x = w.abs() * inverse;
+        *w = x * (2.0 + x);
+    }
+    weights
+}
+
+/// The sums of each trial for `q = nearest((x + min) · id)`. Without weights `x` holds two groups by turns, an even number of
+/// elements each, and so do the trials.
+#[inline(always)]
 fn sums<const WEIGHTED: bool>(
     x: &[f32],
     w: &[f32],
     id: &Lanes<TRIALS>,
     min: &Lanes<TRIALS>,
     range: (f32, f32),
-) -> [Lanes<TRIALS>; 3] {
-    let mut sums = [[0.0; TRIALS]; 3];
+    out: &mut Sums,
+) {
     // SAFETY: the processor has what the function needs.
-    unsafe {
-        functions::<WEIGHTED>().next().unwrap_or(portable_sums::<WEIGHTED>)(x, w, id, min, range, &mut sums)
-    };
-    sums
+    unsafe { functions::<WEIGHTED>().next().unwrap_or(portable_sums::<WEIGHTED>)(x, w, id, min, range, out) }
 }
 
-type Function =
-    unsafe fn(&[f32], &[f32], &Lanes<TRIALS>, &Lanes<TRIALS>, (f32, f32), &mut [Lanes<TRIALS>; 3]);
+type Function = unsafe fn(&[f32], &[f32], &Lanes<TRIALS>, &Lanes<TRIALS>, (f32, f32), &mut Sums);
 
 /// Those of [`sums`] that are faster than [`portable_sums`] and that the processor has the instructions for, best first.
 #[inline(always)]
@@ -364,24 +395,32 @@ fn functions<const WEIGHTED: bool>() -> impl Iterator<Item = Function> {
     functions.into_iter().filter_map(|(there, function)| there.then_some(function))
 }
 
-/// As [`sums`], added to `sums`.
+/// As [`sums`].
 fn portable_sums<const WEIGHTED: bool>(
     x: &[f32],
     w: &[f32],
     id: &Lanes<TRIALS>,
     min: &Lanes<TRIALS>,
     range: (f32, f32),
-    sums: &mut [Lanes<TRIALS>; 3],
+    out: &mut Sums,
 ) {
-    for (v, w) in x.iter().zip(w) {
+    let mut sums = Sums::default();
+    let mut add = |v: Lanes<TURNS>, w: f32| {
+        let v = each_turn(v);
         for i in 0..TRIALS {
-            let q = nearest((v + min[i]) * id[i], range.0, range.1);
+            let q = nearest((v[i] + min[i]) * id[i], range.0, range.1);
             let wq = if WEIGHTED { w * q } else { q };
-            sums[0][i] += wq;
-            sums[1][i] += v * wq;
-            sums[2][i] += q * wq;
+            sums.q[i] += wq;
+            sums.xq[i] += v[i] * wq;
+            sums.qq[i] += q * wq;
         }
+    };
+    if WEIGHTED {
+        x.iter().zip(w).for_each(|(x, w)| add([*x; TURNS], *w));
+    } else {
+        x.as_chunks().0.iter().for_each(|x| add(*x, 1.0));
     }
+    *out = sums;
 }
 
 /// The sums that `scale · q` is fitted to `x` with, a trial.
@@ -393,6 +432,17 @@ pub(super) struct Products<const C: usize> {
 }
 
 impl<const C: usize> Products<C> {
+    /// Takes those whose best scale leaves a lower squared error.
+    #[inline(always)]
+    fn keep_better(&mut self, other: &Self) {
+        for i in 0..C {
+            // xq² / qq, by which the error is lower, without a division: where qq is 0, so is xq.
+            let better = other.xq[i] * other.xq[i] * self.qq[i] > self.xq[i] * self.xq[i] * other.qq[i];
+            self.xq[i] = if better { other.xq[i] } else { self.xq[i] };
+            self.qq[i] = if better { other.qq[i] } else { self.qq[i] };
+        }
+    }
+
     /// The reciprocals of every trial's best scale.
     #[inline(always)]
     pub fn inverse_scales(&self) -> Lanes<C> {
@@ -404,7 +454,7 @@ impl<const C: usize> Products<C> {
     #[inline(always)]
     pub fn best(&self) -> (f32, f32) {
         let gains: Lanes<C> = each(|i| self.xq[i] * self.xq[i] * invert(self.qq[i]));
-        let i = argmax(&gains);
+        let [i] = argmax(&gains);
         (gains[i], self.xq[i] * invert(self.qq[i]))
     }
 }
@@ -421,18 +471,18 @@ pub(super) struct Affine {
     pub trials: Lanes<TRIALS>,
 }
 
-/// Neighbours that are tried, of the scale and of the minimum.
+/// Neighbours that are tried, of the scale and of the minimum; without weights the first half.
 const NEAR: [(f32, f32); TRIALS] = [
     (0.0, 0.0),
     (0.0, -1.0),
     (0.0, 1.0),
     (-1.0, 0.0),
     (-1.0, -1.0),
-    (-1.0, 1.0),
     (1.0, 0.0),
-    (1.0, -1.0),
     (1.0, 1.0),
     (1.0, 2.0),
+    (-1.0, 1.0),
+    (1.0, -1.0),
     (-1.0, -2.0),
     (0.0, 2.0),
     (0.0, -2.0),
@@ -440,6 +490,17 @@ const NEAR: [(f32, f32); TRIALS] = [
     (-1.0, -3.0),
     (2.0, 3.0),
 ];
+
+/// The steps of [`NEAR`] for each trial, groups taking `turns`.
+const fn neighbours(turns: usize) -> (Lanes<TRIALS>, Lanes<TRIALS>) {
+    let mut steps = ([0.0; TRIALS], [0.0; TRIALS]);
+    let mut i = 0;
+    while i < TRIALS {
+        (steps.0[i], steps.1[i]) = NEAR[i / turns];
+        i += 1;
+    }
+    steps
+}
 
 /// The result for a block of `GROUPS` groups.
 pub(super) struct AffineFit<const GROUPS: usize> {
@@ -458,48 +519,66 @@ impl Affine {
         x: &[f32; 256],
         w: &[f32; 256],
     ) -> AffineFit<GROUPS> {
+        let turns = if WEIGHTED { 1 } else { TURNS };
+        let by_turns = if WEIGHTED { *x } else { by_turns::<N>(x) };
         let (x, w) = (x.as_chunks::<N>().0, w.as_chunks::<N>().0);
-        let (mut free, mut of_groups) = ([(0.0, 0.0); GROUPS], [(0.0, 0.0); GROUPS]);
-        // All of them first: each is a long chain, and these need not wait for each other.
-        for g in 0..GROUPS {
-            of_groups[g] = totals::<WEIGHTED>(&x[g], &w[g]);
+        let rows = |g: usize| &by_turns[g * N..][..turns * N];
+        // Here and below a step for all groups, then the next: each waits for its own sums, but not for the others'.
+        let mut totals = [Totals::default(); GROUPS];
+        for g in (0..GROUPS).step_by(turns) {
+            totals[g] = Totals::of::<WEIGHTED>(rows(g), &w[g]);
         }
+        let mut found = [Sums::default(); GROUPS];
+        let mut free = [(0.0, 0.0); GROUPS];
         if WEIGHTED {
             for g in 0..GROUPS {
-                free[g] = self.free(&x[g], &w[g], of_groups[g]);
+                free[g] = self.free(&x[g], &w[g], totals[g]);
             }
         } else {
-            for (g, free) in free.as_chunks_mut::<2>().0.iter_mut().enumerate() {
-                let g = 2 * g;
-                *free = self.free_of_two([&x[g], &x[g + 1]], [of_groups[g], of_groups[g + 1]]);
-            }
+            self.free_of_all(x, &rows, &totals, &mut found, &mut free);
         }
         let max = free.iter().fold((0.0f32, 0.0f32), |max, f| (max.0.max(f.0), max.1.max(f.1)));
         let (mut d, mut dmin) = (to_f16(max.0 / self.scale), to_f16(max.1 / self.scale));
         let mut best = (f32::INFINITY, d, dmin, [0.0; GROUPS], [0.0; GROUPS]);
+        let near = |v: f32| nearest(v, 0.0, self.scale);
+        let steps = if WEIGHTED { &const { neighbours(1) } } else { &const { neighbours(TURNS) } };
         for _ in 0..if WEIGHTED { WEIGHTED_ROUNDS } else { ROUNDS } {
-            let (id, idmin) = (invert(d), invert(dmin));
             let (mut scales, mut mins) = ([0.0; GROUPS], [0.0; GROUPS]);
             let mut total = 0.0;
             // x ≈ d · sq − dmin · m: the sums of the normal equations.
             let (mut sq_sq, mut sq_m, mut m_m, mut x_sq, mut x_m) = (0.0, 0.0, 0.0, 0.0, 0.0);
-            for g in 0..GROUPS {
-                let near = |v: f32| nearest(v, 0.0, self.scale);
-                let (s, m) = (near(free[g].0 * id), near(free[g].1 * idmin));
-                let s: Lanes<TRIALS> = each(|i| near(s + NEAR[i].0));
-                let m: Lanes<TRIALS> = each(|i| near(m + NEAR[i].1));
+            // First around the best free ones, then around what was found.
+            let center = if best.0 == f32::INFINITY {
+                let (id, idmin) = (invert(d), invert(dmin));
+                (map(&free, |f| f.0 * id), map(&free, |f| f.1 * idmin))
+            } else {
+                (best.3, best.4)
+            };
+            let mut tried = [[[0.0; TRIALS]; 2]; GROUPS];
+            for g in (0..GROUPS).step_by(turns) {
+                let around = |of: &Lanes<GROUPS>, steps: &Lanes<TRIALS>| {
+                    let of = each_turn(each(|turn| near(of[g + turn % turns])));
+                    each(|i| near(of[i] + steps[i]))
+                };
+                let [s, m] = [around(&center.0, &steps.0), around(&center.1, &steps.1)];
+                tried[g] = [s, m];
                 let (id, min) = (map(&s, |s| invert(d * s)), map(&m, |m| dmin * m));
-                let sums = self.sums::<N, WEIGHTED>(&x[g], &w[g], of_groups[g], &id, &min);
-                let gains: Lanes<TRIALS> = each(|i| sums.gain(i, d * s[i], dmin * m[i]));
-                let i = argmax(&gains);
-                let (s, m) = (s[i], m[i]);
-                (scales[g], mins[g]) = (s, m);
-                total -= gains[i];
-                sq_sq += s * s * sums.qq[i];
-                sq_m += s * m * sums.q[i];
-                m_m += m * m * sums.w;
-                x_sq += s * sums.xq[i];
-                x_m += m * sums.x;
+                self.sums::<WEIGHTED>(rows(g), &w[g], &id, &min, &mut found[g]);
+            }
+            for g in (0..GROUPS).step_by(turns) {
+                let ([s, m], totals, found) = (&tried[g], &totals[g], &found[g]);
+                let gains: Lanes<TRIALS> = each(|i| found.gain(totals, i, d * s[i], dmin * m[i]));
+                let best_of = if WEIGHTED { [argmax::<TRIALS, 1>(&gains)[0]; TURNS] } else { argmax(&gains) };
+                for (turn, &i) in best_of[..turns].iter().enumerate() {
+                    let (s, m) = (s[i], m[i]);
+                    (scales[g + turn], mins[g + turn]) = (s, m);
+                    total -= gains[i];
+                    sq_sq += s * s * found.qq[i];
+                    sq_m += s * m * found.q[i];
+                    m_m += m * m * totals.w;
+                    x_sq += s * found.xq[i];
+                    x_m += m * totals.x[turn];
+                }
             }
             if total >= best.0 {
                 break;
@@ -510,7 +589,7 @@ impl Affine {
                 d = to_f16((x_sq * m_m - x_m * sq_m) / det);
                 dmin = to_f16(((x_sq * sq_m - x_m * sq_sq) / det).max(0.0));
             }
-            // A round more would be this one again.
+            // A round more would hardly find any better.
             if (d, dmin) == (best.1, best.2) {
                 break;
             }
@@ -519,36 +598,52 @@ impl Affine {
         let mut q = [0; 256];
         for (g, q) in q.as_chunks_mut::<N>().0.iter_mut().enumerate() {
             let (id, min) = (invert(d * scales[g]), dmin * mins[g]);
-            *q = map(&x[g], |v| nearest((v + min) * id, 0.0, self.q) as i8);
+            *q = map(&x[g], |v| integer((v + min) * id, 0.0, self.q));
         }
         AffineFit { d, dmin, scales: scales.map(|s| s as u8), mins: mins.map(|m| m as u8), q }
     }
 
-    /// The best scales and minima of two groups without weights, were they free; of the groups are the [`totals`]. A step for
-    /// both, then the next: each waits for its own sums, but not for the other's.
+    /// The best scales and minima of all groups without weights, were they free. `rows` gives two by turns; `found` is room.
     #[inline(always)]
-    fn free_of_two<const N: usize>(&self, x: [&[f32; N]; 2], totals: [(f32, f32); 2]) -> [(f32, f32); 2] {
-        let ranges = [range(x[0]), range(x[1])];
-        let lo: Lanes<2> = each(|g| ranges[g].0.min(-self.min));
-        let span: Lanes<2> = each(|g| ranges[g].1 - lo[g]);
-        // Each by itself, since an array of them would be copied.
-        let a = self.first(x[0], totals[0], lo[0], span[0]);
-        let b = self.first(x[1], totals[1], lo[1], span[1]);
-        let a = self.refined::<N, false>(x[0], x[0], totals[0], &a);
-        let b = self.refined::<N, false>(x[1], x[1], totals[1], &b);
-        let best = [a.best(self.min).1, b.best(self.min).1];
-        each(|g| if span[g] < SMALLEST { (0.0, -lo[g]) } else { best[g] })
+    fn free_of_all<'a, const GROUPS: usize, const N: usize>(
+        &self,
+        x: &[[f32; N]],
+        rows: &impl Fn(usize) -> &'a [f32],
+        totals: &[Totals; GROUPS],
+        found: &mut [Sums; GROUPS],
+        free: &mut [(f32, f32); GROUPS],
+    ) {
+        let (mut lo, mut span) = ([0.0; GROUPS], [0.0; GROUPS]);
+        for g in 0..GROUPS {
+            let range = range(&x[g]);
+            lo[g] = range.0.min(-self.min);
+            span[g] = range.1 - lo[g];
+        }
+        for g in (0..GROUPS).step_by(TURNS) {
+            let inverse = each_turn([1.0 / span[g], 1.0 / span[g + 1]]);
+            let min = each_turn([-lo[g], -lo[g + 1]]);
+            self.sums::<false>(rows(g), &[], &each(|i| self.trials[i | 1] * inverse[i]), &min, &mut found[g]);
+        }
+        let mut refined = [[[0.0; TRIALS]; 2]; GROUPS];
+        for g in (0..GROUPS).step_by(TURNS) {
+            let [scale, min] = found[g].fits(&totals[g], self.min);
+            refined[g] = [map(&scale, invert), min];
+        }
+        for g in (0..GROUPS).step_by(TURNS) {
+            let [id, min] = &refined[g];
+            self.sums::<false>(rows(g), &[], id, min, &mut found[g]);
+        }
+        for g in (0..GROUPS).step_by(TURNS) {
+            let best: [_; TURNS] = found[g].best(&totals[g], self.min);
+            for (g, best) in (g..).zip(best) {
+                free[g] = if span[g] < SMALLEST { (0.0, -lo[g]) } else { best.1 };
+            }
+        }
     }
 
-    /// The sums of a group without weights with the trials, the smallest value having 0.
+    /// The best scale and minimum of a group with weights, were they free; `totals` are the group's.
     #[inline(always)]
-    fn first<const N: usize>(&self, x: &[f32; N], totals: (f32, f32), lo: f32, span: f32) -> Sums {
-        self.sums::<N, false>(x, x, totals, &map(&self.trials, |trial| trial / span), &[-lo; TRIALS])
-    }
-
-    /// The best scale and minimum of a group with weights, were they free; of the group are the [`totals`].
-    #[inline(always)]
-    pub fn free<const N: usize>(&self, x: &[f32; N], w: &[f32; N], totals: (f32, f32)) -> (f32, f32) {
+    pub fn free<const N: usize>(&self, x: &[f32; N], w: &[f32; N], totals: Totals) -> (f32, f32) {
         let (lo, hi) = range(x);
         let lo = lo.min(-self.min);
         if hi - lo < SMALLEST {
@@ -560,11 +655,13 @@ impl Affine {
             for end in if stretch == 1.0 { &[0.0][..] } else { &[0.0, 0.5, 1.0] } {
                 let from = lo + end * (1.0 - 1.0 / stretch) * (hi - lo);
                 let id = each(|i| self.trials[i] * stretch / (hi - lo));
-                let mut fit = self.sums::<N, true>(x, w, totals, &id, &[(-from).max(self.min); TRIALS]);
+                let mut fit = Sums::default();
+                self.sums::<true>(x, w, &id, &[(-from).max(self.min); TRIALS], &mut fit);
                 for _ in 1..FITS {
-                    fit = self.refined::<N, true>(x, w, totals, &fit);
+                    let [scale, min] = fit.fits(&totals, self.min);
+                    self.sums::<true>(x, w, &map(&scale, invert), &min, &mut fit);
                 }
-                let found = fit.best(self.min);
+                let [found] = fit.best(&totals, self.min);
                 if found.0 > best.0 {
                     best = found;
                 }
@@ -573,63 +670,90 @@ impl Affine {
         best.1
     }
 
-    /// The sums for `q` from every trial's best scale and minimum. No closure, which would be compiled for itself.
-    #[inline(always)]
-    fn refined<const N: usize, const WEIGHTED: bool>(
-        &self,
-        x: &[f32; N],
-        w: &[f32; N],
-        totals: (f32, f32),
-        fit: &Sums,
-    ) -> Sums {
-        let [scale, min] = fit.fits(self.min);
-        self.sums::<N, WEIGHTED>(x, w, totals, &map(&scale, invert), &min)
-    }
-
     /// The sums for `q` from the reciprocals of trial scales and from trial minima.
     #[inline(always)]
-    fn sums<const N: usize, const WEIGHTED: bool>(
+    fn sums<const WEIGHTED: bool>(
         &self,
-        x: &[f32; N],
-        w: &[f32; N],
-        (w_sum, x_sum): (f32, f32),
+        x: &[f32],
+        w: &[f32],
         id: &Lanes<TRIALS>,
         min: &Lanes<TRIALS>,
-    ) -> Sums {
-        let [q, xq, qq] = sums::<WEIGHTED>(x, w, id, min, (0.0, self.q));
-        Sums { w: w_sum, x: x_sum, q, xq, qq }
+        out: &mut Sums,
+    ) {
+        sums::<WEIGHTED>(x, w, id, min, (0.0, self.q), out);
     }
 }
 
-/// Σw and Σwx.
+/// The value of each turn for all of its trials.
 #[inline(always)]
-pub(super) fn totals<const WEIGHTED: bool>(x: &[f32], w: &[f32]) -> (f32, f32) {
-    if !WEIGHTED {
-        return (x.len() as f32, x.iter().sum());
+fn each_turn(v: Lanes<TURNS>) -> Lanes<TRIALS> {
+    each_of(v)
+}
+
+/// `C` values, those of `T` by turns.
+#[inline(always)]
+fn each_of<const C: usize, const T: usize>(v: Lanes<T>) -> Lanes<C> {
+    let mut out = [0.0; C];
+    for out in out.as_chunks_mut().0 {
+        *out = v;
     }
-    (w.iter().sum(), x.iter().zip(w).map(|(x, w)| x * w).sum())
+    out
+}
+
+/// The elements of `groups` of `N`, those of every two by turns.
+#[inline(always)]
+fn by_turns<const N: usize>(groups: &[f32; 256]) -> [f32; 256] {
+    let mut out = [0.0; 256];
+    for (out, groups) in out.chunks_exact_mut(TURNS * N).zip(groups.chunks_exact(TURNS * N)) {
+        for (i, out) in out.as_chunks_mut::<TURNS>().0.iter_mut().enumerate() {
+            *out = each(|turn| groups[i + turn * N]);
+        }
+    }
+    out
+}
+
+/// Sums that do not depend on the trial.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Totals {
+    /// Σw of a group.
+    w: f32,
+    /// Σwx of the group of each trial.
+    x: Lanes<TRIALS>,
+}
+
+impl Totals {
+    /// Of a group, or without weights of two by turns.
+    #[inline(always)]
+    pub fn of<const WEIGHTED: bool>(x: &[f32], w: &[f32]) -> Self {
+        if WEIGHTED {
+            let of_x = x.iter().zip(w).map(|(x, w)| x * w).sum();
+            return Totals { w: w.iter().sum(), x: [of_x; TRIALS] };
+        }
+        let x = x.as_chunks::<TURNS>().0;
+        let sum = |sum: Lanes<TURNS>, x: &Lanes<TURNS>| each(|turn| sum[turn] + x[turn]);
+        Totals { w: x.len() as f32, x: each_turn(x.iter().fold([0.0; TURNS], sum)) }
+    }
 }
 
 /// The sums that `scale · q − min` is fitted to `x` with, a trial.
-struct Sums {
-    /// Σw.
-    w: f32,
-    /// Σwx.
-    x: f32,
-    /// Σwq, Σwxq, Σwq².
-    q: Lanes<TRIALS>,
-    xq: Lanes<TRIALS>,
-    qq: Lanes<TRIALS>,
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Sums {
+    /// Σwq.
+    pub q: Lanes<TRIALS>,
+    /// Σwxq.
+    pub xq: Lanes<TRIALS>,
+    /// Σwq².
+    pub qq: Lanes<TRIALS>,
 }
 
 impl Sums {
     /// The best scale and minimum, `least` at least, for the `q` of each trial.
     #[inline(always)]
-    fn fits(&self, least: f32) -> [Lanes<TRIALS>; 2] {
-        let (w, x) = (self.w, self.x);
+    fn fits(&self, totals: &Totals, least: f32) -> [Lanes<TRIALS>; 2] {
+        let Totals { w, x } = totals;
         let [mut scale, mut min] = [[0.0; TRIALS]; 2];
         for (i, (scale, min)) in scale.iter_mut().zip(&mut min).enumerate() {
-            let (q, xq, qq) = (self.q[i], self.xq[i], self.qq[i]);
+            let (x, q, xq, qq) = (x[i], self.q[i], self.xq[i], self.qq[i]);
             let det = w * qq - q * q;
             let both = ((w * xq - x * q) / det, (q * xq - x * qq) / det);
             // No branches, which would keep the loop from vectorizing.
@@ -639,31 +763,33 @@ impl Sums {
         [scale, min]
     }
 
-    /// The best scale and minimum of all trials, after that by which they bring the squared error below Σwx².
+    /// The best scale and minimum of all trials of each of `T` groups by turns, after that by which they bring the squared error
+    /// below Σwx².
     #[inline(always)]
-    fn best(&self, least: f32) -> (f32, (f32, f32)) {
-        let [scale, min] = self.fits(least);
-        let gains: Lanes<TRIALS> = each(|i| self.gain(i, scale[i], min[i]));
-        let i = argmax(&gains);
-        (gains[i], (scale[i], min[i]))
+    fn best<const T: usize>(&self, totals: &Totals, least: f32) -> [(f32, (f32, f32)); T] {
+        let [scale, min] = self.fits(totals, least);
+        let gains: Lanes<TRIALS> = each(|i| self.gain(totals, i, scale[i], min[i]));
+        map(&argmax(&gains), |i| (gains[i], (scale[i], min[i])))
     }
 
     /// By how much `scale` and `min` bring the squared error of a trial below Σwx².
     #[inline(always)]
-    fn gain(&self, i: usize, scale: f32, min: f32) -> f32 {
-        let (q, xq, qq) = (self.q[i], self.xq[i], self.qq[i]);
-        scale * (2.0 * xq - scale * qq) - min * (2.0 * self.x + min * self.w - 2.0 * scale * q)
+    fn gain(&self, totals: &Totals, i: usize, scale: f32, min: f32) -> f32 {
+        let (w, x, q, xq, qq) = (totals.w, totals.x[i], self.q[i], self.xq[i], self.qq[i]);
+        scale * (2.0 * xq - scale * qq) - min * (2.0 * x + min * w - 2.0 * scale * q)
     }
 }
 
-/// The place of the largest value, the first of equals.
+/// The place of the largest of every `T`th value, from the first, the second and so on to the `T`th; the first of equals.
 #[inline(always)]
-fn argmax<const C: usize>(v: &Lanes<C>) -> usize {
+fn argmax<const C: usize, const T: usize>(v: &Lanes<C>) -> [usize; T] {
     // No branches: which it is cannot be foreseen.
-    let largest = reduce(v, |a, b| if b > a { b } else { a });
-    let places = (0..C).fold(0u32, |places, i| places | u32::from(v[i] == largest) << i);
+    let largest: [f32; T] = reduce(v, |a, b| if b > a { b } else { a });
+    let largest = each_of::<C, T>(largest);
+    let places: [u32; C] = each(|i| if v[i] == largest[i] { i as u32 } else { u32::MAX });
+    let first: [u32; T] = reduce(&places, |a, b| if b < a { b } else { a });
     // None where all are NaN.
-    if places == 0 { 0 } else { places.trailing_zeros() as usize }
+    each(|t| if first[t] == u32::MAX { t } else { first[t] as usize })
 }
 
 /// `TRIALS` values from `from` on, `step` apart.
@@ -698,8 +824,10 @@ mod tests {
                     of.fold((f32::INFINITY, f32::NEG_INFINITY), |(min, max), v| (v.min(min), v.max(max)));
                 assert_eq!(range(&x), plain, "{x:?}");
                 let finite = x.map(|v| if v.is_finite() { v } else { 0.5 });
-                let plain = (1..16).fold(0, |best, i| if finite[i] > finite[best] { i } else { best });
-                assert_eq!(argmax(&finite), plain, "{finite:?}");
+                let best = |a, b| if finite[b] > finite[a] { b } else { a };
+                assert_eq!(argmax(&finite), [(0..16).reduce(best).unwrap()], "{finite:?}");
+                let by_turns = [0, 1].map(|turn| (turn..16).step_by(2).reduce(best).unwrap());
+                assert_eq!(argmax(&finite), by_turns, "{finite:?}");
             }
         }
     }
@@ -728,6 +856,15 @@ mod tests {
         }
     }
 
+    #[test]
+    fn integers_are_the_nearest_numbers() {
+        for (lo, hi) in [(-32.0, 31.0), (0.0, 15.0), (-127.0, 127.0)] {
+            for v in (-1100..1100).map(|v| v as f32 / 8.0).chain([-1e30, 1e30, f32::INFINITY]) {
+                assert_eq!(integer(v, lo, hi), v.round_ties_even().clamp(lo, hi) as i8, "{v}");
+            }
+        }
+    }
+
     /// Halves that round to even, both ends of the range, zeros and what is not finite included.
     #[test]
     fn every_processor_finds_the_same_sums() {
@@ -737,13 +874,15 @@ mod tests {
             let min = [offset; TRIALS];
             let mut x: Vec<f32> = (0..256).map(|i| 3.0 * number(i)).collect();
             x.extend([0.0, -0.0, 0.5, -0.5, 1.5, 1e30, -1e30]);
-            for extra in [None, Some(f32::NAN), Some(f32::INFINITY)] {
-                x.extend(extra);
+            for extra in [0.25, f32::NAN, f32::INFINITY] {
+                x.truncate(263);
+                x.push(extra);
                 let w: Vec<f32> = (0..x.len() as u32).map(|i| number(i + 5000) + 1.0).collect();
-                let bits = |sums: [Lanes<TRIALS>; 3]| {
-                    sums.map(|s| s.map(|v| (v.is_nan(), v.to_bits() * u32::from(!v.is_nan()))))
+                let bits = |sums: Sums| {
+                    let bits = |v: f32| (v.is_nan(), v.to_bits() * u32::from(!v.is_nan()));
+                    [sums.q, sums.xq, sums.qq].map(|s| s.map(bits))
                 };
-                let [mut plain, mut weighted] = [[[0.0; TRIALS]; 3]; 2];
+                let [mut plain, mut weighted] = [Sums::default(); 2];
                 portable_sums::<false>(&x, &w, &id, &min, range, &mut plain);
                 portable_sums::<true>(&x, &w, &id, &min, range, &mut weighted);
                 let cases = [
@@ -752,7 +891,7 @@ mod tests {
                 ];
                 for (functions, expected) in cases {
                     for function in functions {
-                        let mut sums = [[f32::NAN; TRIALS]; 3];
+                        let mut sums = Sums { q: [f32::NAN; TRIALS], ..Sums::default() };
                         // SAFETY: the processor has what the function needs.
                         unsafe { function(&x, &w, &id, &min, range, &mut sums) };
                         assert_eq!(bits(sums), bits(expected), "{range:?}, {extra:?}");
