@@ -278,7 +278,11 @@ impl Symmetric {
         columns: &[Lanes<GROUPS>; N],
         w: &[Lanes<GROUPS>; N],
     ) -> Lanes<GROUPS> {
-        let inverse: Lanes<GROUPS> = each(|g| invert(largest(&x[g])));
+        // A closure with a loop in it would be compiled for itself.
+        let mut inverse = [0.0; GROUPS];
+        for (inverse, x) in inverse.iter_mut().zip(x) {
+            *inverse = invert(largest(x));
+        }
         let mut best = Products { xq: [0.0; GROUPS], qq: [1.0; GROUPS] };
         for trial in self.trials.into_iter().step_by(STRIDE) {
             best.keep_better(&self.products(columns, w, &map(&inverse, |inverse| trial * inverse)));

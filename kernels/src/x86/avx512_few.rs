@@ -11,7 +11,7 @@ use super::avx2::load_f32;
 use super::avx2_dot::{hsum, load, load_128};
 use super::avx512_open::{Open, ROWS, Rows, masked};
 use super::gemv::avx512vnni::rows;
-use super::gemv::{self, Unsafe, affine, f16_8, f16s, load_i16, times};
+use super::gemv::{self, Unsafe, affine_integers, f16_8, f16s, load_i16};
 use super::tile::QUADS;
 use crate::format::TensorType;
 use crate::format::q4_0::Q4_0;
@@ -77,7 +77,8 @@ fn q4_0<const T: usize>(w: &[u8], x: Few<'_>, out: &mut [&mut [f32]]) {
 #[target_feature(enable = "avx2,fma,f16c,avx512vl,avx512bw,avx512vnni")]
 fn q4_k<const T: usize>(w: &[u8], x: Few<'_>, out: &mut [&mut [f32]]) {
     rows::<144, T, __m256>(w, x, out, (_mm256_setzero_ps(), |s| hsum(s)), |w, x, sums| {
-        let (d, mins) = affine(w);
+        let both = scales_and_minima(w);
+        let (d, mins) = (_mm512_castps512_ps256(both), upper(both));
         // Blocks i and i + 1 are the low and the high nibbles of the same 32 bytes; the high ones stay where they are, sixteen
         // times what they stand for, until they are summed.
         let (low, high) = (load_512(w, 16), load_512(w, 80));
@@ -85,11 +86,11 @@ fn q4_k<const T: usize>(w: &[u8], x: Few<'_>, out: &mut [&mut [f32]]) {
             let both = _mm512_permutex2var_epi64(low, lanes(i), high);
             _mm512_and_si512(both, halves(0x0f0f_0f0f, 0xf0f0_f0f0_u32 as i32))
         };
-        let (q, offsets) = ([[half(0), half(1)], [half(2), half(3)]], times(mins, -1.0));
+        let q = [[half(0), half(1)], [half(2), half(3)]];
         for (sums, x) in sums.iter_mut().zip(x) {
             let shifts = _mm256_setr_epi32(0, 4, 0, 4, 0, 4, 0, 4);
             add_scaled(sums, _mm256_srav_epi32(of_pairs(x, q), shifts), d, x);
-            *sums = _mm256_fmadd_ps(offsets, load_f32(&x.offset), *sums);
+            *sums = _mm256_fnmadd_ps(mins, load_f32(&x.offset), *sums);
         }
     });
 }
@@ -191,8 +192,23 @@ fn add_scaled(sums: &mut __m256, products: __m256i, d: __m256, x: &Q8x256) {
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn total(sums: __m512) -> f32 {
-    let high = _mm256_castpd_ps(_mm512_extractf64x4_pd::<1>(_mm512_castps_pd(sums)));
-    hsum(_mm256_add_ps(_mm512_castps512_ps256(sums), high))
+    hsum(_mm256_add_ps(_mm512_castps512_ps256(sums), upper(sums)))
+}
+
+/// The second half.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn upper(v: __m512) -> __m256 {
+    _mm256_castpd_ps(_mm512_extractf64x4_pd::<1>(_mm512_castps_pd(v)))
+}
+
+/// The scales of the eight blocks of 32 of a block of Q4_K, and their minima.
+#[inline]
+#[target_feature(enable = "avx2,avx512f,f16c")]
+fn scales_and_minima(w: &[u8; 144]) -> __m512 {
+    let units = _mm512_castps128_ps512(_mm_cvtph_ps(load_128(w, 0)));
+    let units = _mm512_permutexvar_ps(halves(0, 1), units);
+    _mm512_mul_ps(units, _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(affine_integers(w))))
 }
 
 /// Of a token and sixteen rows.

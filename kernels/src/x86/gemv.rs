@@ -78,16 +78,16 @@ in_each_set! {
         for (r, w) in w.chunks_exact(w.len() / out[0].len()).enumerate() {
             let mut sums = [zero; T];
             let (blocks, rest) = w.as_chunks::<BYTES>();
-            let steps = blocks.len() + usize::from(!rest.is_empty());
-            assert!(x.steps() == steps);
-            for i in 0..steps {
-                let w = blocks.get(i).unwrap_or_else(|| {
-                    padded[..rest.len()].copy_from_slice(rest);
-                    &padded
-                });
-                look_ahead(w, reader);
-                // Called in one place alone, so that it is inlined.
-                add(w, x.step(i), &mut sums);
+            padded[..rest.len()].copy_from_slice(rest);
+            let padded = if rest.is_empty() { &[][..] } else { std::slice::from_ref(&padded) };
+            assert!(x.steps() == blocks.len() + padded.len());
+            let mut x = x.all_steps();
+            for blocks in [blocks, padded] {
+                for (w, x) in blocks.iter().zip(&mut x) {
+                    look_ahead(w, reader);
+                    // Called in one place alone, so that it is inlined.
+                    add(w, x, &mut sums);
+                }
             }
             for (out, sums) in out.iter_mut().zip(sums) {
                 out[r] = total(sums);
@@ -363,17 +363,27 @@ fn add_offsets<const T: usize>(sums: &mut [Sums; T], d: __m256, x: &[Q8x256; T])
 #[inline]
 #[target_feature(enable = "avx2,f16c")]
 pub(super) fn affine(w: &[u8]) -> (__m256, __m256) {
-    // The packing is that of `q4_k::unpack_scales`, here eight bytes at a time: first the scales of blocks 0 to 3 and
-    // their minima, then those of blocks 4 to 7.
-    let word = |at: usize| u64::from(u32::from_le_bytes([w[at], w[at + 1], w[at + 2], w[at + 3]]));
-    let (first, both) = (word(4) | word(8) << 32, word(12));
-    let low = (both | both << 28) & 0x0f0f_0f0f_0f0f_0f0f;
-    let second = first >> 2 & 0x3030_3030_3030_3030 | low;
-    let all = _mm_set_epi64x(second as i64, (first & 0x3f3f_3f3f_3f3f_3f3f) as i64);
-    let all = _mm_shuffle_epi32(all, 0b11_01_10_00);
+    let (of, units) = (affine_integers(w), _mm_cvtph_ps(load_128(w, 0)));
     let floats = |v| _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(v));
-    let mins = _mm256_mul_ps(f16_8(w, 2), floats(_mm_unpackhi_epi64(all, all)));
-    (_mm256_mul_ps(f16_8(w, 0), floats(all)), mins)
+    let d = _mm256_broadcastss_ps(units);
+    let dmin = _mm256_broadcastss_ps(_mm_movehdup_ps(units));
+    (_mm256_mul_ps(d, floats(of)), _mm256_mul_ps(dmin, floats(_mm_unpackhi_epi64(of, of))))
+}
+
+/// The eight scales and the eight minima of such a block, as they are stored.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) fn affine_integers(w: &[u8]) -> __m128i {
+    // The packing is that of `q4_k::unpack_scales`. After d and dmin there is a word for scales, one for minima, and one for
+    // the low bits of the second four of both.
+    let w = load_128(w, 0);
+    let words = |v: [i32; 4]| {
+        let [a, b, c, d] = v.map(|v| v * 0x0101_0101);
+        _mm_setr_epi32(a, b, c, d)
+    };
+    let low = _mm_srlv_epi32(_mm_shuffle_epi32::<0b11_10_11_01>(w), _mm_setr_epi32(0, 0, 0, 4));
+    let high = _mm_srli_epi32::<2>(_mm_shuffle_epi32::<0b10_10_01_01>(w));
+    _mm_or_si128(_mm_and_si128(low, words([63, 15, 63, 15])), _mm_and_si128(high, words([0, 48, 0, 48])))
 }
 
 /// The sixteen scales of a Q3_K block, less what they are stored with.

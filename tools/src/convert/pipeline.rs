@@ -293,7 +293,8 @@ pub(super) fn encode_all(
         })
         .collect();
 
-    let width = 2 * rayon::current_num_threads();
+    // So many that threads wait little for the last of them.
+    let width = 16 * rayon::current_num_threads();
     let mut encoded: Vec<Vec<u8>> = vec![Vec::new(); width];
     let mut written: Vec<Vec<u8>> = vec![Vec::new(); width];
     let mut ready = 0;
