@@ -305,14 +305,15 @@ in_each_set! {
 /// AMD: with steps of whole 16 bytes one byte is read and dropped. A plain load at the head of every step shows the processor
 /// what comes next, and it reads ahead as far as the memory is away; vectors at odd places alone it may not recognise.
 /// Prefetches take up the few places that an L1 cache has for lines on their way, but with other steps they are what helps.
-/// From Zen 5 on prefetches into the L2 cache help with every step.
+/// From Zen 4 on prefetches into the L2 cache help, but on Zen 4 not with steps of more than 256 bytes.
 /// Intel reads ahead too little by itself: prefetches into the L2 cache from far and into the L1 cache from near.
 #[inline(always)]
 fn look_ahead<const BYTES: usize>(w: &[u8; BYTES], reader: Reader) {
     let ahead = |bytes, line| w.as_ptr().wrapping_add(bytes + line).cast();
     let (read, near, far) = match reader {
         Reader::Intel => (false, Some(2048), Some(8192)),
-        Reader::Zen5 => (true, None, Some(12288)),
+        Reader::Zen4 if BYTES > 256 => (true, None, None),
+        Reader::Zen4 | Reader::Zen5 => (true, None, Some(12288)),
         Reader::Other if BYTES.is_multiple_of(16) => (true, None, None),
         Reader::Other => (false, Some(4096), None),
     };

@@ -64,6 +64,7 @@ mod tile;
 enum Reader {
     Intel,
     /// AMD's from Zen 5 on.
+    Zen4,
     Zen5,
     Other,
 }
@@ -74,6 +75,8 @@ static READER: LazyLock<Reader> = LazyLock::new(|| {
     match &__cpuid(0).ebx.to_le_bytes() {
         b"Genu" => Reader::Intel,
         b"Auth" if family >= 26 => Reader::Zen5,
+        // Zen 3 is of the same family.
+        b"Auth" if family == 25 && is_x86_feature_detected!("avx512f") => Reader::Zen4,
         _ => Reader::Other,
     }
 });
