@@ -37,7 +37,7 @@ pub struct Q8x256 {
     /// As [`Q8Row::qs`].
     pub qs: [[i8; 32]; 8],
     /// The same integers for weights that keep elements i and i + 16 in one byte, the halves of blocks i and i + 4 in
-    /// each: the first halves for i = 0 and 1, the second halves for 0 and 1, then those for 2 and 3.
+    /// each: the first halves for i = 0 and 2, the second halves for 0 and 2, then those for 1 and 3.
     pub paired: [[i8; 32]; 8],
     /// As [`Q8Row::d`].
     pub d: [f32; 8],
@@ -64,7 +64,7 @@ impl Q8x256 {
     /// Where [`Q8x256::paired`] has the first halves of blocks i and i + 4, and where the second.
     #[inline(always)]
     pub(crate) const fn pair(i: usize) -> [usize; 2] {
-        let first = i / 2 * 4 + i % 2;
+        let first = i % 2 * 4 + i / 2;
         [first, first + 2]
     }
 

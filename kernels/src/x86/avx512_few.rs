@@ -43,7 +43,7 @@ pub(super) fn gemv(ty: TensorType) -> Option<Gemvs> {
 
 /// Where the nibbles of eight blocks of Q4_0 are among their first 64 words, blocks in the order of [`Q8x256::paired`]. Those of
 /// block 7 lie behind.
-const NIBBLES: [[i16; 32]; 2] = [nibbles([0, 4, 1, 5]), nibbles([2, 6, 3, 7])];
+const NIBBLES: [[i16; 32]; 2] = [nibbles([0, 4, 2, 6]), nibbles([1, 5, 3, 7])];
 
 const fn nibbles(blocks: [i16; 4]) -> [i16; 32] {
     let mut at = [0; 32];
@@ -82,11 +82,9 @@ fn q4_k<const T: usize>(w: &[u8], x: Few<'_>, out: &mut [&mut [f32]]) {
         // Blocks i and i + 1 are the low and the high nibbles of the same 32 bytes; the high ones stay where they are, sixteen
         // times what they stand for, until they are summed.
         let (low, high) = (load_512(w, 16), load_512(w, 80));
-        let half = |i| {
-            let both = _mm512_permutex2var_epi64(low, lanes(i), high);
-            _mm512_and_si512(both, halves(0x0f0f_0f0f, 0xf0f0_f0f0_u32 as i32))
-        };
-        let q = [[half(0), half(1)], [half(2), half(3)]];
+        let first = _mm512_permutex2var_epi64(low, every_other(0), high);
+        let second = _mm512_permutex2var_epi64(low, every_other(2), high);
+        let q = [[masked(first, 15), masked(second, 15)], [masked(first, -16), masked(second, -16)]];
         for (sums, x) in sums.iter_mut().zip(x) {
             let shifts = _mm256_setr_epi32(0, 4, 0, 4, 0, 4, 0, 4);
             add_scaled(sums, _mm256_srav_epi32(of_pairs(x, q), shifts), d, x);
@@ -147,13 +145,13 @@ fn q6_k<const T: usize>(w: &[u8], x: Few<'_>, out: &mut [&mut [f32]]) {
     });
 }
 
-/// The integer sums of eight blocks of 32: `q` is the first and the second halves of blocks 0, 4, 1 and 5, and of 2, 6, 3
+/// The integer sums of eight blocks of 32: `q` is the first and the second halves of blocks 0, 4, 2 and 6, and of 1, 5, 3
 /// and 7.
 #[inline]
 #[target_feature(enable = "avx512f,avx512vl,avx512vnni")]
 fn of_pairs(x: &Q8x256, q: [[__m512i; 2]; 2]) -> __m256i {
     let of_four = |i: usize| {
-        let [first, second] = Q8x256::pair(2 * i);
+        let [first, second] = Q8x256::pair(i);
         let products = _mm512_dpbusd_epi32(_mm512_setzero_si512(), q[i][0], bytes(&x.paired, first));
         _mm512_dpbusd_epi32(products, q[i][1], bytes(&x.paired, second))
     };
@@ -161,7 +159,7 @@ fn of_pairs(x: &Q8x256, q: [[__m512i; 2]; 2]) -> __m256i {
     // A lane has four sums of a block of a; so has b's.
     let sums = _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
     let sums = _mm512_add_epi32(sums, _mm512_shuffle_epi32::<0b01_00_11_10>(sums));
-    let order = _mm512_setr_epi32(0, 8, 1, 9, 4, 12, 5, 13, 0, 0, 0, 0, 0, 0, 0, 0);
+    let order = _mm512_setr_epi32(0, 1, 8, 9, 4, 5, 12, 13, 0, 0, 0, 0, 0, 0, 0, 0);
     _mm512_castsi512_si256(_mm512_permutexvar_epi32(order, sums))
 }
 
@@ -324,12 +322,11 @@ fn sum_of_groups<const GROUPS: usize>(mut of: [__m512; GROUPS]) -> __m512 {
     of[0]
 }
 
-/// Lane i of the first of two vectors, that of the second, and both again.
+/// The 16 bytes at the 64-bit place `at` of two vectors, of the first and of the second, and those 32 bytes on.
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn lanes(i: usize) -> __m512i {
-    let i = 2 * i as i64;
-    _mm512_setr_epi64(i, i + 1, i + 8, i + 9, i, i + 1, i + 8, i + 9)
+fn every_other(at: i64) -> __m512i {
+    _mm512_setr_epi64(at, at + 1, at + 8, at + 9, at + 4, at + 5, at + 12, at + 13)
 }
 
 /// Eight times `low`, eight times `high`.
