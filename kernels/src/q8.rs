@@ -110,23 +110,19 @@ impl<'a> Few<'a> {
         Few { chunks: &self.chunks[first..], rows: self.rows }
     }
 
-    /// The `i`th 256 activations of the first `n` rows.
+    /// The `i`th 256 activations of the first `T` rows.
     ///
     /// # Panics
     /// If there are not so many activations or rows.
     #[inline(always)]
-    pub(crate) fn rows(self, i: usize, n: usize) -> &'a [Q8x256] {
-        &self.chunks[i * self.rows..][..n]
+    pub(crate) fn step<const T: usize>(self, i: usize) -> &'a [Q8x256; T] {
+        self.rows(i, T).first_chunk().expect("as many rows as the kernel is for")
     }
 
-    /// The activations of the first `T` rows, 256 by 256.
-    ///
-    /// # Panics
-    /// If there are not so many rows.
+    /// As [`Few::step`], of the first `n` rows.
     #[inline(always)]
-    pub(crate) fn all_steps<const T: usize>(self) -> impl Iterator<Item = &'a [Q8x256; T]> {
-        let step = |chunks: &'a [Q8x256]| chunks.first_chunk().expect("as many rows as the kernel is for");
-        self.chunks.chunks(self.rows.max(1)).map(step)
+    pub(crate) fn rows(self, i: usize, n: usize) -> &'a [Q8x256] {
+        &self.chunks[i * self.rows..][..n]
     }
 
     /// How many times 256 activations there are.

@@ -60,19 +60,19 @@ fn rows<W: Weights<BYTES>, L: Level, const BYTES: usize, const T: usize>(
     for (r, w) in w.chunks_exact(w.len() / out[0].len()).enumerate() {
         let mut sums = [Sums { products: zero(), offset: zero() }; T];
         let (blocks, rest) = w.as_chunks::<BYTES>();
-        padded[..rest.len()].copy_from_slice(rest);
-        let padded = if rest.is_empty() { &[][..] } else { std::slice::from_ref(&padded) };
-        assert!(x.steps() == blocks.len() + padded.len());
-        let mut x = x.all_steps();
-        for blocks in [blocks, padded] {
-            for (w, x) in blocks.iter().zip(&mut x) {
-                for line in (0..BYTES).step_by(64) {
-                    prefetch::<AHEAD>(w.as_ptr().wrapping_add(line));
-                }
-                match W::GROUP {
-                    32 => add_blocks::<W, L, BYTES, T>(w, x, &mut sums),
-                    _ => add_halves::<W, L, BYTES, T>(w, x, &mut sums),
-                }
+        let steps = blocks.len() + usize::from(!rest.is_empty());
+        assert!(x.steps() == steps);
+        for i in 0..steps {
+            let w = blocks.get(i).unwrap_or_else(|| {
+                padded[..rest.len()].copy_from_slice(rest);
+                &padded
+            });
+            for line in (0..BYTES).step_by(64) {
+                prefetch::<AHEAD>(w.as_ptr().wrapping_add(line));
+            }
+            match W::GROUP {
+                32 => add_blocks::<W, L, BYTES, T>(w, x.step(i), &mut sums),
+                _ => add_halves::<W, L, BYTES, T>(w, x.step(i), &mut sums),
             }
         }
         for (out, sums) in out.iter_mut().zip(sums) {

@@ -78,16 +78,16 @@ in_each_set! {
         for (r, w) in w.chunks_exact(w.len() / out[0].len()).enumerate() {
             let mut sums = [zero; T];
             let (blocks, rest) = w.as_chunks::<BYTES>();
-            padded[..rest.len()].copy_from_slice(rest);
-            let padded = if rest.is_empty() { &[][..] } else { std::slice::from_ref(&padded) };
-            assert!(x.steps() == blocks.len() + padded.len());
-            let mut x = x.all_steps();
-            for blocks in [blocks, padded] {
-                for (w, x) in blocks.iter().zip(&mut x) {
-                    look_ahead(w, reader);
-                    // Called in one place alone, so that it is inlined.
-                    add(w, x, &mut sums);
-                }
+            let steps = blocks.len() + usize::from(!rest.is_empty());
+            assert!(x.steps() == steps);
+            for i in 0..steps {
+                let w = blocks.get(i).unwrap_or_else(|| {
+                    padded[..rest.len()].copy_from_slice(rest);
+                    &padded
+                });
+                look_ahead(w, reader);
+                // Called in one place alone, so that it is inlined.
+                add(w, x.step(i), &mut sums);
             }
             for (out, sums) in out.iter_mut().zip(sums) {
                 out[r] = total(sums);
