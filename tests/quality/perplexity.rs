@@ -117,12 +117,12 @@ fn divergence_of_floats_agrees_with_llama_cpp() {
 }
 
 /// The same blocks, multiplied with activations that are rounded otherwise: llama.cpp gives 256 of them one scale for K
-/// types, brooklet 32. Rounding makes kernel sets differ too: bounds are some three halves to twice the worst of avx2, portable and
-/// scalar (1.7e-3 in perplexities; 0.049, 0.016 and 0.043 in divergences), as other sets were not measured.
+/// types, brooklet 32. Rounding makes kernel sets differ too: bounds are some three halves to twice the worst of avx512vnni,
+/// avx2, portable and scalar (3.0e-3 in perplexities; 0.063, 0.016 and 0.021 in divergences), as other sets were not measured.
 #[test]
 fn quantized_models_agree_with_llama_cpp() {
     for (file_type, perplexity, kl_mean) in
-        [(FileType::Q8_0, 2.8e-3, 0.08), (FileType::Q4_0, 2.8e-3, 0.032), (FileType::Q4_K_M, 2.8e-3, 0.067)]
+        [(FileType::Q8_0, 4.5e-3, 0.1), (FileType::Q4_0, 4.5e-3, 0.032), (FileType::Q4_K_M, 4.5e-3, 0.04)]
     {
         let theirs = &figures()["llama.cpp"][file_type.name()];
         let (model, base) = (open("demo", file_type), open("demo", FileType::F32));
