@@ -410,7 +410,7 @@ fn portable_sums<const WEIGHTED: bool>(
 ) {
     let mut sums = Sums::default();
     let mut add = |v: Lanes<TURNS>, w: f32| {
-        let v = each_turn(v);
+        let v: Lanes<TRIALS> = in_turns(v);
         for i in 0..TRIALS {
             let q = nearest((v[i] + min[i]) * id[i], range.0, range.1);
             let wq = if WEIGHTED { w * q } else { q };
@@ -544,6 +544,9 @@ impl Affine {
         let max = free.iter().fold((0.0f32, 0.0f32), |max, f| (max.0.max(f.0), max.1.max(f.1)));
         let (mut d, mut dmin) = (to_f16(max.0 / self.scale), to_f16(max.1 / self.scale));
         let mut best = (f32::INFINITY, d, dmin, [0.0; GROUPS], [0.0; GROUPS]);
+        // Neighbours are those of the best free scales and minima first, then of what was found.
+        let (id, idmin) = (invert(d), invert(dmin));
+        let mut center = (map(&free, |f| f.0 * id), map(&free, |f| f.1 * idmin));
         let near = |v: f32| nearest(v, 0.0, self.scale);
         let steps = if WEIGHTED { &const { neighbours(1) } } else { &const { neighbours(TURNS) } };
         for _ in 0..if WEIGHTED { WEIGHTED_ROUNDS } else { ROUNDS } {
@@ -551,17 +554,11 @@ impl Affine {
             let mut total = 0.0;
             // x ≈ d · sq − dmin · m: the sums of the normal equations.
             let (mut sq_sq, mut sq_m, mut m_m, mut x_sq, mut x_m) = (0.0, 0.0, 0.0, 0.0, 0.0);
-            // First around the best free ones, then around what was found.
-            let center = if best.0 == f32::INFINITY {
-                let (id, idmin) = (invert(d), invert(dmin));
-                (map(&free, |f| f.0 * id), map(&free, |f| f.1 * idmin))
-            } else {
-                (best.3, best.4)
-            };
             let mut tried = [[[0.0; TRIALS]; 2]; GROUPS];
             for g in (0..GROUPS).step_by(turns) {
                 let around = |of: &Lanes<GROUPS>, steps: &Lanes<TRIALS>| {
-                    let of = each_turn(each(|turn| near(of[g + turn % turns])));
+                    let of: Lanes<TRIALS> =
+                        in_turns::<TRIALS, TURNS>(each(|turn| near(of[g + turn % turns])));
                     each(|i| near(of[i] + steps[i]))
                 };
                 let [s, m] = [around(&center.0, &steps.0), around(&center.1, &steps.1)];
@@ -588,6 +585,7 @@ impl Affine {
                 break;
             }
             best = (total, d, dmin, scales, mins);
+            center = (scales, mins);
             let det = sq_sq * m_m - sq_m * sq_m;
             if det > 0.0 {
                 d = to_f16((x_sq * m_m - x_m * sq_m) / det);
@@ -624,8 +622,8 @@ impl Affine {
             span[g] = range.1 - lo[g];
         }
         for g in (0..GROUPS).step_by(TURNS) {
-            let inverse = each_turn([1.0 / span[g], 1.0 / span[g + 1]]);
-            let min = each_turn([-lo[g], -lo[g + 1]]);
+            let inverse: Lanes<TRIALS> = in_turns([1.0 / span[g], 1.0 / span[g + 1]]);
+            let min: Lanes<TRIALS> = in_turns([-lo[g], -lo[g + 1]]);
             self.sums::<false>(rows(g), &[], &each(|i| self.trials[i | 1] * inverse[i]), &min, &mut found[g]);
         }
         let mut refined = [[[0.0; TRIALS]; 2]; GROUPS];
@@ -688,15 +686,9 @@ impl Affine {
     }
 }
 
-/// The value of each turn for all of its trials.
-#[inline(always)]
-fn each_turn(v: Lanes<TURNS>) -> Lanes<TRIALS> {
-    each_of(v)
-}
-
 /// `C` values, those of `T` by turns.
 #[inline(always)]
-fn each_of<const C: usize, const T: usize>(v: Lanes<T>) -> Lanes<C> {
+fn in_turns<const C: usize, const T: usize>(v: Lanes<T>) -> Lanes<C> {
     let mut out = [0.0; C];
     for out in out.as_chunks_mut().0 {
         *out = v;
@@ -735,7 +727,7 @@ impl Totals {
         }
         let x = x.as_chunks::<TURNS>().0;
         let sum = |sum: Lanes<TURNS>, x: &Lanes<TURNS>| each(|turn| sum[turn] + x[turn]);
-        Totals { w: x.len() as f32, x: each_turn(x.iter().fold([0.0; TURNS], sum)) }
+        Totals { w: x.len() as f32, x: in_turns(x.iter().fold([0.0; TURNS], sum)) }
     }
 }
 
@@ -789,7 +781,7 @@ impl Sums {
 fn argmax<const C: usize, const T: usize>(v: &Lanes<C>) -> [usize; T] {
     // No branches: which it is cannot be foreseen.
     let largest: [f32; T] = reduce(v, |a, b| if b > a { b } else { a });
-    let largest = each_of::<C, T>(largest);
+    let largest = in_turns::<C, T>(largest);
     let places: [u32; C] = each(|i| if v[i] == largest[i] { i as u32 } else { u32::MAX });
     let first: [u32; T] = reduce(&places, |a, b| if b < a { b } else { a });
     // None where all are NaN.
