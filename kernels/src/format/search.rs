@@ -1,10 +1,10 @@
 //! What the encoders look for: the scales of least squared error.
 //!
 //! A group is fitted by itself first: integers from a trial scale, the best scale for those integers by least
-//! squares, once more with that, and the best of several trials (where that costs little, the best trial alone is fitted once
-//! more). Then the scales of a block's groups are themselves
-//! rounded to a few bits, and what counts is the error after that: so every group tries the neighbours of its
-//! rounded scale, and the block fits its super-scale to the integers chosen, as long as that helps.
+//! squares, once more with that, and the best of several trials; without weights [`Symmetric`] fits the best trial
+//! alone once more. Then the scales of a block's groups are themselves rounded to a few bits, and what counts is the
+//! error after that: so every group tries the neighbours of its rounded scale, and the block fits its super-scale to
+//! the integers chosen, as long as that helps.
 //!
 //! The inner loops are over the trials of one element, or the groups of a block, side by side: they vectorize, and no sum is
 //! across lanes. All but the innermost ([`sums`], a function an instruction set) is inlined into the encoders, of which those

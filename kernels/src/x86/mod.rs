@@ -63,8 +63,8 @@ mod tile;
 #[derive(Clone, Copy, PartialEq)]
 enum Reader {
     Intel,
-    /// AMD's from Zen 5 on.
     Zen4,
+    /// AMD's from Zen 5 on.
     Zen5,
     Other,
 }
