@@ -8,7 +8,7 @@ use std::arch::x86_64::*;
 
 use super::avx2::{load_f32, store_f32};
 use crate::format::iq4_nl::LEVELS;
-use crate::format::{block::get_f16, q3_k, q4_k};
+use crate::format::{block::get_f16, q3_k};
 use crate::q8::Q8Row;
 
 /// What is added to the products of the 32-element types, an element.
@@ -246,15 +246,30 @@ fn add_groups(acc: __m256, x: Activations<'_>, group: Groups, q: impl Fn(usize) 
 #[inline]
 #[target_feature(enable = "avx2")]
 fn affine(b: &[u8], x: Activations<'_>) -> Groups {
-    let (scales, mins) = q4_k::unpack_scales(&b[4..16]);
-    let eight = |v: [u8; 8]| _mm_cvtsi64_si128(i64::from_le_bytes(v));
+    let of = affine_integers(b);
     let sums = _mm256_madd_epi16(x.sums(), _mm256_set1_epi16(1));
     Groups {
         d: get_f16(b, 0),
-        scales: _mm256_broadcastsi128_si256(_mm_cvtepu8_epi16(eight(scales))),
+        scales: _mm256_broadcastsi128_si256(_mm_cvtepu8_epi16(of)),
         offset: get_f16(b, 2),
-        sums: _mm256_mullo_epi32(_mm256_cvtepu8_epi32(eight(mins)), sums),
+        sums: _mm256_mullo_epi32(_mm256_cvtepu8_epi32(_mm_unpackhi_epi64(of, of)), sums),
     }
+}
+
+/// The eight scales and the eight minima of a block that begins as Q4_K's and Q5_K's do, as they are stored.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) fn affine_integers(w: &[u8]) -> __m128i {
+    // The packing is that of `q4_k::unpack_scales`. After d and dmin there is a word for scales, one for minima, and one for
+    // the low bits of the second four of both.
+    let w = load_128(w, 0);
+    let words = |v: [i32; 4]| {
+        let [a, b, c, d] = v.map(|v| v * 0x0101_0101);
+        _mm_setr_epi32(a, b, c, d)
+    };
+    let low = _mm_srlv_epi32(_mm_shuffle_epi32::<0b11_10_11_01>(w), _mm_setr_epi32(0, 0, 0, 4));
+    let high = _mm_srli_epi32::<2>(_mm_shuffle_epi32::<0b10_10_01_01>(w));
+    _mm_or_si128(_mm_and_si128(low, words([63, 15, 63, 15])), _mm_and_si128(high, words([0, 48, 0, 48])))
 }
 
 /// Sixteen signed scales as [`Groups::scales`] has them.

@@ -8,10 +8,10 @@
 use std::arch::x86_64::*;
 
 use super::avx2::load_f32;
-use super::avx2_dot::{hsum, load, load_128};
+use super::avx2_dot::{affine_integers, hsum, load, load_128};
 use super::avx512_open::{Open, ROWS, Rows, masked};
 use super::gemv::avx512vnni::rows;
-use super::gemv::{self, Unsafe, affine_integers, f16_8, f16s, load_i16};
+use super::gemv::{self, Unsafe, f16_8, f16s, load_i16};
 use super::tile::QUADS;
 use crate::format::TensorType;
 use crate::format::q4_0::Q4_0;

@@ -8,7 +8,7 @@
 use std::arch::x86_64::*;
 
 use super::avx2::{load_f32, store_f32};
-use super::avx2_dot::{bit, hsum, load, load_128, shifted, two_bits};
+use super::avx2_dot::{affine_integers, bit, hsum, load, load_128, shifted, two_bits};
 use super::{READER, Reader};
 use crate::format::TensorType;
 use crate::format::iq4_nl::LEVELS;
@@ -369,22 +369,6 @@ pub(super) fn affine(w: &[u8]) -> (__m256, __m256) {
     let d = _mm256_broadcastss_ps(units);
     let dmin = _mm256_broadcastss_ps(_mm_movehdup_ps(units));
     (_mm256_mul_ps(d, floats(of)), _mm256_mul_ps(dmin, floats(_mm_unpackhi_epi64(of, of))))
-}
-
-/// The eight scales and the eight minima of such a block, as they are stored.
-#[inline]
-#[target_feature(enable = "avx2")]
-pub(super) fn affine_integers(w: &[u8]) -> __m128i {
-    // The packing is that of `q4_k::unpack_scales`. After d and dmin there is a word for scales, one for minima, and one for
-    // the low bits of the second four of both.
-    let w = load_128(w, 0);
-    let words = |v: [i32; 4]| {
-        let [a, b, c, d] = v.map(|v| v * 0x0101_0101);
-        _mm_setr_epi32(a, b, c, d)
-    };
-    let low = _mm_srlv_epi32(_mm_shuffle_epi32::<0b11_10_11_01>(w), _mm_setr_epi32(0, 0, 0, 4));
-    let high = _mm_srli_epi32::<2>(_mm_shuffle_epi32::<0b10_10_01_01>(w));
-    _mm_or_si128(_mm_and_si128(low, words([63, 15, 63, 15])), _mm_and_si128(high, words([0, 48, 0, 48])))
 }
 
 /// The sixteen scales of a Q3_K block, less what they are stored with.
