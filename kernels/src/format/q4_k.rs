@@ -67,7 +67,7 @@ pub(super) fn pack_affine(fit: &AffineFit<8>, block: &mut [u8]) {
 /// The group scales and minima, 0..=63, of their 12 bytes: those of groups 0 to 3 in the low six bits of bytes
 /// 0 to 3 and 4 to 7; of groups 4 to 7, the low four bits of both in a byte of 8 to 11, the high two bits
 /// above those of groups 0 to 3.
-fn unpack_scales(bytes: &[u8]) -> ([u8; 8], [u8; 8]) {
+pub(crate) fn unpack_scales(bytes: &[u8]) -> ([u8; 8], [u8; 8]) {
     let word = |i: usize| u32::from_le_bytes([bytes[i], bytes[i + 1], bytes[i + 2], bytes[i + 3]]);
     // Four scales or minima at a time, a byte each.
     let (s, m, both) = (word(0), word(4), word(8));
