@@ -110,19 +110,19 @@ impl<'a> Few<'a> {
         Few { chunks: &self.chunks[first..], rows: self.rows }
     }
 
-    /// The `i`th 256 activations of the first `T` rows.
+    /// The `i`th 256 activations of the first `n` rows.
     ///
     /// # Panics
     /// If there are not so many activations or rows.
     #[inline(always)]
-    pub(crate) fn step<const T: usize>(self, i: usize) -> &'a [Q8x256; T] {
-        self.rows(i, T).first_chunk().expect("as many rows as the kernel is for")
-    }
-
-    /// As [`Few::step`], of the first `n` rows.
-    #[inline(always)]
     pub(crate) fn rows(self, i: usize, n: usize) -> &'a [Q8x256] {
         &self.chunks[i * self.rows..][..n]
+    }
+
+    /// [`Few::rows`] for one `i` after another.
+    #[inline(always)]
+    pub(crate) fn each(self, n: usize) -> impl Iterator<Item = &'a [Q8x256]> {
+        self.chunks.chunks(self.rows.max(1)).map(move |rows| &rows[..n])
     }
 
     /// How many times 256 activations there are.

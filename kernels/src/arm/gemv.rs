@@ -70,9 +70,10 @@ fn rows<W: Weights<BYTES>, L: Level, const BYTES: usize, const T: usize>(
             for line in (0..BYTES).step_by(64) {
                 prefetch::<AHEAD>(w.as_ptr().wrapping_add(line));
             }
+            let x = x.rows(i, T).first_chunk().expect("as many rows as there are results");
             match W::GROUP {
-                32 => add_blocks::<W, L, BYTES, T>(w, x.step(i), &mut sums),
-                _ => add_halves::<W, L, BYTES, T>(w, x.step(i), &mut sums),
+                32 => add_blocks::<W, L, BYTES, T>(w, x, &mut sums),
+                _ => add_halves::<W, L, BYTES, T>(w, x, &mut sums),
             }
         }
         for (out, sums) in out.iter_mut().zip(sums) {

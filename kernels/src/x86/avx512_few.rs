@@ -11,7 +11,7 @@ use super::avx2::load_f32;
 use super::avx2_dot::{affine_integers, hsum, load, load_128};
 use super::avx512_open::{Open, ROWS, Rows, masked};
 use super::gemv::avx512vnni::rows;
-use super::gemv::{self, Unsafe, f16_8, f16s, load_i16};
+use super::gemv::{self, Unsafe, add_scaled, f16_8, f16s, less, load_i16};
 use super::tile::QUADS;
 use crate::format::TensorType;
 use crate::format::q4_0::Q4_0;
@@ -171,20 +171,6 @@ fn of_quads(x: &Q8x256, q: [__m512i; 4]) -> __m512i {
     let pairs = |a, b| _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
     let (first, second) = (pairs(products(0), products(1)), pairs(products(2), products(3)));
     _mm512_add_epi32(_mm512_unpacklo_epi64(first, second), _mm512_unpackhi_epi64(first, second))
-}
-
-/// Takes `middle` times the sums of the activations of the blocks off.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn less(products: __m256i, x: &Q8x256, middle: i16) -> __m256i {
-    _mm256_sub_epi32(products, _mm256_madd_epi16(load_i16(&x.sums), _mm256_set1_epi16(middle)))
-}
-
-/// Adds the sums of eight blocks of 32 with the scales `d`.
-#[inline]
-#[target_feature(enable = "avx2,fma")]
-fn add_scaled(sums: &mut __m256, products: __m256i, d: __m256, x: &Q8x256) {
-    *sums = _mm256_fmadd_ps(_mm256_cvtepi32_ps(products), _mm256_mul_ps(d, load_f32(&x.d)), *sums);
 }
 
 #[inline]

@@ -3,19 +3,20 @@
 //!
 //! All types go in steps of 256 elements, eight blocks of 32 or one of 256. As in [`super::avx2_dot`], weights are
 //! unsigned where that is possible, and what that adds is taken out through the sums of the activations. Integers are
-//! taken out of their blocks once for all tokens; every token's sums are taken in the same order as that of one alone.
+//! taken out of their blocks once for all tokens. The products of a group of elements, sixteen or 32, are summed as integers,
+//! and a vector has the sums of eight groups, which are scaled and added to those of other 256 elements at the same places.
 
 use std::arch::x86_64::*;
 
-use super::avx2::{load_f32, store_f32};
+use super::avx2::load_f32;
 use super::avx2_dot::{affine_integers, bit, hsum, load, load_128, shifted, two_bits};
 use super::{READER, Reader};
 use crate::format::TensorType;
 use crate::format::iq4_nl::LEVELS;
 use crate::isa::{Gemv, Gemvs};
-use crate::q8::{Few, Q8x256};
+use crate::q8::{FEW_TOKENS, Few, Q8x256};
 
-/// The sums of a row and a token: two that take turns, to shorten the chain of additions.
+/// The sums of a row and a token where a group is sixteen elements.
 type Sums = [__m256; 2];
 
 /// The functions whose instructions differ from level to level.
@@ -30,12 +31,12 @@ macro_rules! in_each_set {
 /// Of such a type are functions that need instructions beyond x86-64's.
 pub(super) type Unsafe = unsafe fn(&[u8], Few<'_>, &mut [&mut [f32]]);
 
-/// The functions of a level by type, for as many tokens as there are registers for.
+/// The functions of a level by type: for one token, and for any number up to [`FEW_TOKENS`].
 macro_rules! table {
     ($set:ident, $($ty:ident $f:ident),*) => {
         pub(super) fn $set(ty: TensorType) -> Option<Gemvs> {
             match ty {
-                $(TensorType::$ty => for_tokens!($set, $f, 1 2 3 4),)*
+                $(TensorType::$ty => one_or_more!($set::$f::<1>, $set::$f::<ANY>),)*
                 _ => None,
             }
         }
@@ -57,37 +58,41 @@ table_of_all!(avxvnni);
 // The types of most files are in [`super::avx512_few`].
 table!(avx512vnni, Q4_1 q4_1, Q5_0 q5_0, Q5_1 q5_1, Q2_K q2_k, Q3_K q3_k, Q5_K q5_k, IQ4_NL iq4_nl);
 
+/// As a function's number of tokens: as many as there are.
+const ANY: usize = 0;
+
 in_each_set! {
-    /// The products of all rows and T tokens. `add` adds those of 256 elements, in `BYTES` bytes, to the sums, which begin
-    /// with `zero` and of which `total` makes the result.
+    /// The products of all rows and T tokens. `add` adds those of 256 elements, in `BYTES` bytes, to the tokens' sums, which
+    /// begin with `zero` and of which `total` makes the result.
     #[inline]
     pub(in crate::x86) fn rows<const BYTES: usize, const T: usize, S: Copy>(
         w: &[u8],
         x: Few<'_>,
         out: &mut [&mut [f32]],
         (zero, total): (S, impl Fn(S) -> f32),
-        add: impl Fn(&[u8; BYTES], &[Q8x256; T], &mut [S; T]),
+        add: impl Fn(&[u8; BYTES], &[Q8x256], &mut [S]),
     ) {
-        let out: &mut [&mut [f32]; T] = out.try_into().expect("a column a token");
+        let n = if T == ANY { out.len() } else { T };
+        assert!(n == out.len() && n <= FEW_TOKENS);
         if w.is_empty() {
             return out.iter_mut().for_each(|out| out.fill(0.0));
         }
-        let reader = *READER;
+        let ahead = Ahead::of::<BYTES>();
         // The last blocks of a row that are not 256 elements, and zeros.
         let mut padded = [0; BYTES];
         for (r, w) in w.chunks_exact(w.len() / out[0].len()).enumerate() {
-            let mut sums = [zero; T];
+            let mut sums = [zero; FEW_TOKENS];
             let (blocks, rest) = w.as_chunks::<BYTES>();
-            let steps = blocks.len() + usize::from(!rest.is_empty());
-            assert!(x.steps() == steps);
-            for i in 0..steps {
-                let w = blocks.get(i).unwrap_or_else(|| {
+            assert!(x.steps() == blocks.len() + usize::from(!rest.is_empty()));
+            let mut blocks = blocks.iter();
+            for x in x.each(n) {
+                let w = blocks.next().unwrap_or_else(|| {
                     padded[..rest.len()].copy_from_slice(rest);
                     &padded
                 });
-                look_ahead(w, reader);
+                look_ahead(w, ahead);
                 // Called in one place alone, so that it is inlined.
-                add(w, x.step(i), &mut sums);
+                add(w, x, &mut sums[..n]);
             }
             for (out, sums) in out.iter_mut().zip(sums) {
                 out[r] = total(sums);
@@ -95,34 +100,55 @@ in_each_set! {
         }
     }
 
+    /// As [`rows`], of eight blocks of 32 with a scale each.
+    #[inline]
+    fn blocks<const BYTES: usize, const T: usize>(
+        w: &[u8],
+        x: Few<'_>,
+        out: &mut [&mut [f32]],
+        add: impl Fn(&[u8; BYTES], &[Q8x256], &mut [__m256]),
+    ) {
+        rows::<BYTES, T, __m256>(w, x, out, (_mm256_setzero_ps(), |s| hsum(s)), add);
+    }
+
     #[allow(dead_code, reason = "with AVX-512 another one is used")]
     pub(in crate::x86) fn q4_0<const T: usize>(w: &[u8], x: Few<'_>, out: &mut [&mut [f32]]) {
-        rows::<{ 8 * 18 }, T, Sums>(w, x, out, (zero(), |s| total(s)), |w, x, sums| {
-            let d = f16s::<18>(w, 0);
-            add_offsets(sums, times(d, -8.0), x);
-            add_pairs(sums, d, x, |i| nibble_pairs::<18>(w, 2, i), |q, x| unsigned_pairs(q, x));
+        blocks::<{ 8 * 18 }, T>(w, x, out, |w, x, sums| {
+            let (q, d) = (pairs(|i| nibble_pairs::<18>(w, 2, i)), f16s::<18>(w, 0));
+            for (sum, x) in sums.iter_mut().zip(x) {
+                add_scaled(sum, less(unsigned_blocks::<8>(&q, x), x, 8), d, x);
+            }
         });
     }
 
     pub(in crate::x86) fn q4_1<const T: usize>(w: &[u8], x: Few<'_>, out: &mut [&mut [f32]]) {
-        rows::<{ 8 * 20 }, T, Sums>(w, x, out, (zero(), |s| total(s)), |w, x, sums| {
-            add_offsets(sums, f16s::<20>(w, 2), x);
-            add_pairs(sums, f16s::<20>(w, 0), x, |i| nibble_pairs::<20>(w, 4, i), |q, x| unsigned_pairs(q, x));
+        blocks::<{ 8 * 20 }, T>(w, x, out, |w, x, sums| {
+            let q = pairs(|i| nibble_pairs::<20>(w, 4, i));
+            let (d, m) = (f16s::<20>(w, 0), f16s::<20>(w, 2));
+            for (sum, x) in sums.iter_mut().zip(x) {
+                add_scaled(sum, unsigned_blocks::<8>(&q, x), d, x);
+                add_offsets(sum, m, x);
+            }
         });
     }
 
     pub(in crate::x86) fn q5_0<const T: usize>(w: &[u8], x: Few<'_>, out: &mut [&mut [f32]]) {
-        rows::<{ 8 * 22 }, T, Sums>(w, x, out, (zero(), |s| total(s)), |w, x, sums| {
-            let d = f16s::<22>(w, 0);
-            add_offsets(sums, times(d, -16.0), x);
-            add_pairs(sums, d, x, |i| five_bit_pairs::<22>(w, 2, i), |q, x| unsigned_pairs(q, x));
+        blocks::<{ 8 * 22 }, T>(w, x, out, |w, x, sums| {
+            let (q, d) = (pairs(|i| five_bit_pairs::<22>(w, 2, i)), f16s::<22>(w, 0));
+            for (sum, x) in sums.iter_mut().zip(x) {
+                add_scaled(sum, less(unsigned_blocks::<4>(&q, x), x, 16), d, x);
+            }
         });
     }
 
     pub(in crate::x86) fn q5_1<const T: usize>(w: &[u8], x: Few<'_>, out: &mut [&mut [f32]]) {
-        rows::<{ 8 * 24 }, T, Sums>(w, x, out, (zero(), |s| total(s)), |w, x, sums| {
-            add_offsets(sums, f16s::<24>(w, 2), x);
-            add_pairs(sums, f16s::<24>(w, 0), x, |i| five_bit_pairs::<24>(w, 4, i), |q, x| unsigned_pairs(q, x));
+        blocks::<{ 8 * 24 }, T>(w, x, out, |w, x, sums| {
+            let q = pairs(|i| five_bit_pairs::<24>(w, 4, i));
+            let (d, m) = (f16s::<24>(w, 0), f16s::<24>(w, 2));
+            for (sum, x) in sums.iter_mut().zip(x) {
+                add_scaled(sum, unsigned_blocks::<4>(&q, x), d, x);
+                add_offsets(sum, m, x);
+            }
         });
     }
 
@@ -130,51 +156,41 @@ in_each_set! {
         // SAFETY: an unaligned load of 16 bytes.
         let levels = _mm256_broadcastsi128_si256(unsafe { _mm_loadu_si128(LEVELS.as_ptr().cast()) });
         let levels = moved(levels);
-        rows::<{ 8 * 18 }, T, Sums>(w, x, out, (zero(), |s| total(s)), |w, x, sums| {
+        blocks::<{ 8 * 18 }, T>(w, x, out, |w, x, sums| {
+            let q = pairs(|i| {
+                let [first, second] = nibble_pairs::<18>(w, 2, i);
+                [_mm256_shuffle_epi8(levels, first), _mm256_shuffle_epi8(levels, second)]
+            });
             let d = f16s::<18>(w, 0);
-            if MOVED != 0.0 {
-                add_offsets(sums, times(d, MOVED), x);
+            for (sum, x) in sums.iter_mut().zip(x) {
+                add_scaled(sum, signed_blocks(&q, x), d, x);
             }
-            let pairs = |i| {
-                let [a, b] = nibble_pairs::<18>(w, 2, i);
-                [_mm256_shuffle_epi8(levels, a), _mm256_shuffle_epi8(levels, b)]
-            };
-            add_pairs(sums, d, x, pairs, |q, x| signed_pairs(q, x));
         });
     }
 
     #[allow(dead_code, reason = "with AVX-512 another one is used")]
     pub(in crate::x86) fn q8_0<const T: usize>(w: &[u8], x: Few<'_>, out: &mut [&mut [f32]]) {
-        rows::<{ 8 * 34 }, T, Sums>(w, x, out, (zero(), |s| total(s)), |w, x, sums| {
-            let d = f16s::<34>(w, 0);
-            if MOVED != 0.0 {
-                add_offsets(sums, times(d, MOVED), x);
-            }
-            let mut scales = [[0.0; 8]; T];
-            for (scales, x) in scales.iter_mut().zip(x) {
-                store_f32(scales, _mm256_mul_ps(d, load_f32(&x.d)));
-            }
-            for (i, w) in w.as_chunks::<34>().0.iter().enumerate() {
-                let q = moved(load(w, 2));
-                for t in 0..T {
-                    let products = signed(q, &x[t].qs[i]);
-                    add_scaled(&mut sums[t][i % 2], products, _mm256_set1_ps(scales[t][i]));
-                }
+        blocks::<{ 8 * 34 }, T>(w, x, out, |w, x, sums| {
+            let (q, d) = (pairs(|i| byte_pairs::<34>(w, 2, i).map(|q| moved(q))), f16s::<34>(w, 0));
+            for (sum, x) in sums.iter_mut().zip(x) {
+                add_scaled(sum, signed_blocks(&q, x), d, x);
             }
         });
     }
 
     #[allow(dead_code, reason = "with AVX-512 another one is used")]
     pub(in crate::x86) fn q4_k<const T: usize>(w: &[u8], x: Few<'_>, out: &mut [&mut [f32]]) {
-        rows::<144, T, Sums>(w, x, out, (zero(), |s| total(s)), |w, x, sums| {
-            let (d, mins) = affine(w);
-            add_offsets(sums, times(mins, -1.0), x);
-            add_pairs(sums, d, x, |i| four_bit_pairs(w, 16, i), |q, x| unsigned_pairs(q, x));
+        blocks::<144, T>(w, x, out, |w, x, sums| {
+            let (q, (d, mins)) = (pairs(|i| four_bit_pairs(w, 16, i)), affine(w));
+            for (sum, x) in sums.iter_mut().zip(x) {
+                add_scaled(sum, unsigned_blocks::<8>(&q, x), d, x);
+                add_offsets(sum, times(mins, -1.0), x);
+            }
         });
     }
 
     pub(in crate::x86) fn q5_k<const T: usize>(w: &[u8], x: Few<'_>, out: &mut [&mut [f32]]) {
-        rows::<176, T, Sums>(w, x, out, (zero(), |s| total(s)), |w, x, sums| {
+        blocks::<176, T>(w, x, out, |w, x, sums| {
             // Bit i of the bytes in the low lane is for block i, in the high lane for block i + 4.
             let bits = |at| {
                 let both = _mm256_broadcastsi128_si256(load_128(w, at));
@@ -185,150 +201,126 @@ in_each_set! {
                 let count = _mm_cvtsi32_si128(4 - i as i32);
                 _mm256_and_si256(_mm256_sll_epi16(bits, count), _mm256_set1_epi8(16))
             };
-            let pairs = |i: usize| {
+            let q = pairs(|i| {
                 let low = four_bit_pairs(w, 48, i);
                 [_mm256_or_si256(low[0], fifth(first, i)), _mm256_or_si256(low[1], fifth(second, i))]
-            };
+            });
             let (d, mins) = affine(w);
-            add_offsets(sums, times(mins, -1.0), x);
-            add_pairs(sums, d, x, pairs, |q, x| unsigned_pairs(q, x));
+            for (sum, x) in sums.iter_mut().zip(x) {
+                add_scaled(sum, unsigned_blocks::<4>(&q, x), d, x);
+                add_offsets(sum, times(mins, -1.0), x);
+            }
         });
     }
 
     #[allow(dead_code, reason = "with AVX-512 another one is used")]
     pub(in crate::x86) fn q6_k<const T: usize>(w: &[u8], x: Few<'_>, out: &mut [&mut [f32]]) {
         rows::<210, T, Sums>(w, x, out, (zero(), |s| total(s)), |w, x, sums| {
-            add_sixteens(sums, -32.0, f16_8(w, 208), load_128(w, 192), x, |i| {
+            let q = eight(|i| {
                 // Parts 0 and 2 of a half share 32 bytes, parts 1 and 3 the next.
                 let (half, part) = (i / 4, i % 4);
                 let low = shifted(load(w, 64 * half + 32 * (part % 2)), 4 * (part / 2), 15);
                 _mm256_or_si256(low, two_bits_at_4(load(w, 128 + 32 * half), part))
             });
+            let (scales, d) = (load_128(w, 192), f16_8(w, 208));
+            add_sixteens::<2>(sums, x, &q, (scales, d), (scales, times(d, -32.0)));
         });
     }
 
     pub(in crate::x86) fn q3_k<const T: usize>(w: &[u8], x: Few<'_>, out: &mut [&mut [f32]]) {
         rows::<110, T, Sums>(w, x, out, (zero(), |s| total(s)), |w, x, sums| {
             let third = load(w, 0);
-            add_sixteens(sums, -4.0, f16_8(w, 108), q3_scales(w), x, |i| {
-                _mm256_or_si256(two_bits(w, 32, i), bit(third, i, 4))
-            });
+            let q = eight(|i| _mm256_or_si256(two_bits(w, 32, i), bit(third, i, 4)));
+            let (scales, d) = (q3_scales(w), f16_8(w, 108));
+            add_sixteens::<4>(sums, x, &q, (scales, d), (scales, times(d, -4.0)));
         });
     }
 
     pub(in crate::x86) fn q2_k<const T: usize>(w: &[u8], x: Few<'_>, out: &mut [&mut [f32]]) {
         rows::<84, T, Sums>(w, x, out, (zero(), |s| total(s)), |w, x, sums| {
-            let both = load_128(w, 0);
-            let nibble = _mm_set1_epi8(15);
-            let mins = _mm256_cvtepu8_epi16(_mm_and_si128(_mm_srli_epi16(both, 4), nibble));
-            let dmin = times(f16_8(w, 82), -1.0);
-            for ([sum, _], x) in sums.iter_mut().zip(x) {
-                let mins = _mm256_cvtepi32_ps(_mm256_madd_epi16(mins, load_i16(&x.sums)));
-                let dmin = _mm256_mul_ps(dmin, load_f32(&x.d));
-                *sum = _mm256_fmadd_ps(dmin, mins, *sum);
-            }
-            add_halves(sums, f16_8(w, 80), _mm_and_si128(both, nibble), x, |i| two_bits(w, 16, i));
+            let (both, nibble) = (load_128(w, 0), _mm_set1_epi8(15));
+            let (scales, mins) = (_mm_and_si128(both, nibble), _mm_and_si128(_mm_srli_epi16(both, 4), nibble));
+            let q = eight(|i| two_bits(w, 16, i));
+            add_sixteens::<4>(sums, x, &q, (scales, f16_8(w, 80)), (mins, times(f16_8(w, 82), -1.0)));
         });
     }
 
-    /// Adds pairs of blocks: `q(i)` is the first and the second halves of blocks i and i + 4, `products` eight sums of them
-    /// and of the activations in the same order. `d` is the blocks' scales.
+    /// Adds blocks of 32 with the integers `q` whose halves have a scale each, integers in units of `d`, and as many offsets
+    /// in units of their own. PER as for [`unsigned_halves`].
     #[inline]
-    fn add_pairs<const T: usize>(
-        sums: &mut [Sums; T],
-        d: __m256,
-        x: &[Q8x256; T],
-        q: impl Fn(usize) -> [__m256i; 2],
-        products: impl Fn([__m256i; 2], [&[i8; 32]; 2]) -> __m256i,
+    fn add_sixteens<const PER: usize>(
+        sums: &mut [Sums],
+        x: &[Q8x256],
+        q: &[__m256i; 8],
+        (scales, d): (__m128i, __m256),
+        (offsets, unit): (__m128i, __m256),
     ) {
-        let mut scales = [d; T];
-        for (scales, x) in scales.iter_mut().zip(x) {
-            *scales = _mm256_mul_ps(d, load_f32(&x.d));
-        }
-        for i in 0..4 {
-            let q = q(i);
-            for t in 0..T {
-                let products = products(q, Q8x256::pair(i).map(|at| &x[t].paired[at]));
-                add_scaled(&mut sums[t][i % 2], products, in_lanes(scales[t], i));
-            }
-        }
-    }
-
-    /// Adds blocks of 32 whose halves have a scale each, in units of `d`, of integers to which `offset` is to be added.
-    /// `q(i)` is the integers of block i.
-    #[inline]
-    fn add_sixteens<const T: usize>(
-        sums: &mut [Sums; T],
-        offset: f32,
-        d: __m256,
-        scales: __m128i,
-        x: &[Q8x256; T],
-        q: impl Fn(usize) -> __m256i,
-    ) {
-        let (words, unit) = (_mm256_cvtepi8_epi16(scales), times(d, offset));
-        for ([sum, _], x) in sums.iter_mut().zip(x) {
-            let offset = _mm256_cvtepi32_ps(_mm256_madd_epi16(words, load_i16(&x.sums)));
-            *sum = _mm256_fmadd_ps(_mm256_mul_ps(unit, load_f32(&x.d)), offset, *sum);
-        }
-        add_halves(sums, d, scales, x, q);
-    }
-
-    /// As [`add_sixteens`], without the offsets.
-    #[inline]
-    fn add_halves<const T: usize>(
-        sums: &mut [Sums; T],
-        d: __m256,
-        scales: __m128i,
-        x: &[Q8x256; T],
-        q: impl Fn(usize) -> __m256i,
-    ) {
-        for (j, scales) in by_halves(scales).into_iter().enumerate() {
-            let mut of_tokens = [scales; T];
-            for (of_token, x) in of_tokens.iter_mut().zip(x) {
+        let (offsets, [low, high]) = (_mm256_cvtepi8_epi16(offsets), by_halves(scales));
+        let scales = [_mm256_mul_ps(low, d), _mm256_mul_ps(high, d)];
+        for (sums, x) in sums.iter_mut().zip(x) {
+            let offsets = _mm256_cvtepi32_ps(_mm256_madd_epi16(offsets, load_i16(&x.sums)));
+            sums[0] = _mm256_fmadd_ps(_mm256_mul_ps(unit, load_f32(&x.d)), offsets, sums[0]);
+            let products = unsigned_halves::<PER>(q, x);
+            for i in 0..2 {
                 // SAFETY: an unaligned load of 16 bytes.
-                let xd = _mm256_broadcast_ps(unsafe { &*x.d.as_chunks::<4>().0[j].as_ptr().cast() });
-                *of_token = _mm256_mul_ps(scales, _mm256_mul_ps(d, xd));
+                let xd = _mm256_broadcast_ps(unsafe { &*x.d.as_chunks::<4>().0[i].as_ptr().cast() });
+                let products = _mm256_cvtepi32_ps(products[i]);
+                sums[i] = _mm256_fmadd_ps(products, _mm256_mul_ps(scales[i], xd), sums[i]);
             }
-            for i in 0..4 {
-                let q = q(4 * j + i);
-                for t in 0..T {
-                    let products = unsigned(q, &x[t].qs[4 * j + i]);
-                    add_scaled(&mut sums[t][i % 2], products, in_lanes(of_tokens[t], i));
-                }
-            }
+        }
+    }
+
+    /// The integers of four pairs of blocks.
+    #[inline]
+    fn pairs(q: impl Fn(usize) -> [__m256i; 2]) -> [[__m256i; 2]; 4] {
+        [q(0), q(1), q(2), q(3)]
+    }
+
+    /// The integers of eight blocks.
+    #[inline]
+    fn eight(q: impl Fn(usize) -> __m256i) -> [__m256i; 8] {
+        [q(0), q(1), q(2), q(3), q(4), q(5), q(6), q(7)]
+    }
+}
+
+/// How many bytes ahead of their use weights are fetched into the L1 cache, and into the L2 cache; 0 for not.
+#[derive(Clone, Copy)]
+struct Ahead {
+    near: usize,
+    far: usize,
+}
+
+impl Ahead {
+    /// What the processor likes best with steps of so many bytes: docs/performance.md.
+    ///
+    /// AMD's read ahead as far as the memory is away by prefetches into the L2 cache. Those into the L1 cache take up the few
+    /// places that it has for lines on their way. Intel's read ahead too little by itself and like both.
+    #[inline(always)]
+    fn of<const BYTES: usize>() -> Ahead {
+        match *READER {
+            Reader::Intel => Ahead { near: 2048, far: 8192 },
+            Reader::Zen4 if BYTES > 256 => Ahead { near: 0, far: 0 },
+            Reader::Zen4 | Reader::Other => Ahead { near: 0, far: 12288 },
         }
     }
 }
 
-/// Has the weights behind a step's brought nearer, as the processor and the step's bytes say best: docs/performance.md.
-///
-/// AMD: with steps of whole 16 bytes one byte is read and dropped. A plain load at the head of every step shows the processor
-/// what comes next, and it reads ahead as far as the memory is away; vectors at odd places alone it may not recognise.
-/// Prefetches take up the few places that an L1 cache has for lines on their way, but with other steps they are what helps.
-/// From Zen 4 on prefetches into the L2 cache help, but on Zen 4 not with steps of more than 256 bytes.
-/// Intel reads ahead too little by itself: prefetches into the L2 cache from far and into the L1 cache from near.
+/// Has the weights behind a step's brought nearer.
 #[inline(always)]
-fn look_ahead<const BYTES: usize>(w: &[u8; BYTES], reader: Reader) {
-    let ahead = |bytes, line| w.as_ptr().wrapping_add(bytes + line).cast();
-    let (read, near, far) = match reader {
-        Reader::Intel => (false, Some(2048), Some(8192)),
-        Reader::Zen4 if BYTES > 256 => (true, None, None),
-        Reader::Zen4 | Reader::Zen5 => (true, None, Some(12288)),
-        Reader::Other if BYTES.is_multiple_of(16) => (true, None, None),
-        Reader::Other => (false, Some(4096), None),
-    };
-    if read {
-        // SAFETY: the byte is borrowed; volatile, for it to be read at all.
-        unsafe { w.as_ptr().read_volatile() };
-    }
-    for line in (0..BYTES).step_by(64) {
-        if let Some(near) = near {
+fn look_ahead<const BYTES: usize>(w: &[u8; BYTES], ahead: Ahead) {
+    // One byte is read and dropped: a plain load at the head of every step shows the processor what comes next, vectors at odd
+    // places alone it may not recognise.
+    // SAFETY: the byte is borrowed; volatile, for it to be read at all.
+    unsafe { w.as_ptr().read_volatile() };
+    let line = |bytes, line| w.as_ptr().wrapping_add(bytes + line).cast();
+    for i in (0..BYTES).step_by(64) {
+        if ahead.near > 0 {
             // SAFETY: here and below, part of every x86-64; any address will do.
-            unsafe { _mm_prefetch::<_MM_HINT_T0>(ahead(near, line)) };
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(line(ahead.near, i)) };
         }
-        if let Some(far) = far {
+        if ahead.far > 0 {
             // SAFETY: as above.
-            unsafe { _mm_prefetch::<_MM_HINT_T1>(ahead(far, line)) };
+            unsafe { _mm_prefetch::<_MM_HINT_T1>(line(ahead.far, i)) };
         }
     }
 }
@@ -351,13 +343,25 @@ pub(super) fn times(v: __m256, by: f32) -> __m256 {
     _mm256_mul_ps(v, _mm256_set1_ps(by))
 }
 
-/// Adds `d`, a factor a block of 32, times the sums of the activations.
+/// Adds the integer sums of eight blocks with the scales `d`.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-fn add_offsets<const T: usize>(sums: &mut [Sums; T], d: __m256, x: &[Q8x256; T]) {
-    for ([sum, _], x) in sums.iter_mut().zip(x) {
-        *sum = _mm256_fmadd_ps(d, load_f32(&x.offset), *sum);
-    }
+pub(super) fn add_scaled(sum: &mut __m256, products: __m256i, d: __m256, x: &Q8x256) {
+    *sum = _mm256_fmadd_ps(_mm256_cvtepi32_ps(products), _mm256_mul_ps(d, load_f32(&x.d)), *sum);
+}
+
+/// Takes `middle` times the sums of the activations off the sums of eight blocks.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) fn less(products: __m256i, x: &Q8x256, middle: i16) -> __m256i {
+    _mm256_sub_epi32(products, _mm256_madd_epi16(load_i16(&x.sums), _mm256_set1_epi16(middle)))
+}
+
+/// Adds `d`, a factor a block, times the sums of the activations.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn add_offsets(sum: &mut __m256, d: __m256, x: &Q8x256) {
+    *sum = _mm256_fmadd_ps(d, load_f32(&x.offset), *sum);
 }
 
 /// Scales and minima of the eight blocks of 32 of a block that begins as Q4_K's and Q5_K's do.
@@ -393,19 +397,6 @@ pub(super) fn by_halves(scales: __m128i) -> [__m256; 2] {
     [scales, _mm_unpackhi_epi64(scales, scales)].map(|s| _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(s)))
 }
 
-#[inline]
-#[target_feature(enable = "avx2,fma")]
-fn add_scaled(sum: &mut __m256, products: __m256i, scale: __m256) {
-    *sum = _mm256_fmadd_ps(_mm256_cvtepi32_ps(products), scale, *sum);
-}
-
-/// Element `i` of either lane all over the lane.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn in_lanes(v: __m256, i: usize) -> __m256 {
-    _mm256_permutevar_ps(v, _mm256_set1_epi32(i as i32))
-}
-
 /// The f16s at `at` of eight blocks of `SIZE` bytes.
 #[inline]
 #[target_feature(enable = "avx2,f16c")]
@@ -435,6 +426,14 @@ fn nibble_pairs<const SIZE: usize>(w: &[u8], at: usize, i: usize) -> [__m256i; 2
     let both = _mm256_set_m128i(load_128(w, SIZE * (i + 4) + at), load_128(w, SIZE * i + at));
     let mask = _mm256_set1_epi8(15);
     [_mm256_and_si256(both, mask), _mm256_and_si256(_mm256_srli_epi16(both, 4), mask)]
+}
+
+/// As [`nibble_pairs`], of bytes.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn byte_pairs<const SIZE: usize>(w: &[u8], at: usize, i: usize) -> [__m256i; 2] {
+    let half = |at| _mm256_set_m128i(load_128(w, SIZE * (i + 4) + at), load_128(w, SIZE * i + at));
+    [half(at), half(at + 16)]
 }
 
 /// As [`nibble_pairs`], of a 256-element block.

@@ -29,9 +29,9 @@ macro_rules! gemvs {
     };
 }
 
-/// A kernel for one token, two, and so on.
-macro_rules! for_tokens {
-    ($of:tt, $f:ident, $($t:literal)*) => { gemvs!($($of::$f::<$t>),*) };
+/// A kernel for one token, and one for any number of them.
+macro_rules! one_or_more {
+    ($one:expr, $more:expr) => { gemvs!($one, $more, $more, $more, $more, $more, $more, $more) };
 }
 
 /// Instances of a tile's function for one token, two, and so on; its other parameters follow the tokens.
@@ -64,8 +64,7 @@ mod tile;
 enum Reader {
     Intel,
     Zen4,
-    /// AMD's from Zen 5 on.
-    Zen5,
+    /// AMD's but Zen 4, and processors that nothing is known of.
     Other,
 }
 
@@ -74,7 +73,6 @@ static READER: LazyLock<Reader> = LazyLock::new(|| {
     let family = if family == 15 { family + (__cpuid(1).eax >> 20 & 255) } else { family };
     match &__cpuid(0).ebx.to_le_bytes() {
         b"Genu" => Reader::Intel,
-        b"Auth" if family >= 26 => Reader::Zen5,
         // Zen 3 is of the same family.
         b"Auth" if family == 25 && is_x86_feature_detected!("avx512f") => Reader::Zen4,
         _ => Reader::Other,

@@ -1,4 +1,5 @@
-//! Products of 32 weights and as many activations, eight sums of four each, in the way of each instruction set level.
+//! Products of the weights of a row with a token's activations, summed a group of elements at a time, in the way of each
+//! instruction set level.
 //!
 //! Signed weights are of 8 bits; AVX2 multiplies them as they are, VNNI moved by 128 to become unsigned, which is taken
 //! out through the sums of the activations.
@@ -6,33 +7,63 @@
 use std::arch::x86_64::*;
 
 use super::avx2_dot::load_i8;
+use crate::q8::Q8x256;
 
 pub(super) mod avx2 {
     use super::*;
-    pub(in crate::x86) use crate::x86::avx2_dot::{signed, unsigned};
+    use crate::x86::avx2_dot::signed;
 
-    /// What a sum of activations is multiplied by, for weights that [`moved`] has moved.
-    pub(in crate::x86) const MOVED: f32 = 0.0;
-
-    /// Signed weights as [`signed`] takes them.
+    /// Signed weights as [`signed_blocks`] takes them.
     #[inline(always)]
     pub(in crate::x86) fn moved(w: __m256i) -> __m256i {
         w
     }
 
-    /// Products of 64 unsigned weights below 32.
+    /// The sums of eight blocks of unsigned weights, of which `q[i]` is the halves of blocks i and i + 4. An i16 has room for
+    /// PER sums of two products.
     #[inline]
     #[target_feature(enable = "avx2")]
-    pub(in crate::x86) fn unsigned_pairs(w: [__m256i; 2], x: [&[i8; 32]; 2]) -> __m256i {
-        let products = [_mm256_maddubs_epi16(w[0], load_i8(x[0])), _mm256_maddubs_epi16(w[1], load_i8(x[1]))];
-        _mm256_madd_epi16(_mm256_add_epi16(products[0], products[1]), _mm256_set1_epi16(1))
+    pub(in crate::x86) fn unsigned_blocks<const PER: usize>(q: &[[__m256i; 2]; 4], x: &Q8x256) -> __m256i {
+        let sums = |i: usize| {
+            let [first, second] = Q8x256::pair(i).map(|at| load_i8(&x.paired[at]));
+            _mm256_add_epi16(_mm256_maddubs_epi16(q[i][0], first), _mm256_maddubs_epi16(q[i][1], second))
+        };
+        sums_of_lanes([sums(0), sums(1), sums(2), sums(3)], PER / 2)
     }
 
-    /// Products of 64 signed weights, of which four do not fit an i16.
+    /// As [`unsigned_blocks`], of signed weights.
     #[inline]
     #[target_feature(enable = "avx2")]
-    pub(in crate::x86) fn signed_pairs(w: [__m256i; 2], x: [&[i8; 32]; 2]) -> __m256i {
-        _mm256_add_epi32(signed(w[0], x[0]), signed(w[1], x[1]))
+    pub(in crate::x86) fn signed_blocks(q: &[[__m256i; 2]; 4], x: &Q8x256) -> __m256i {
+        let sums = |i: usize| {
+            let [first, second] = Q8x256::pair(i);
+            _mm256_add_epi32(signed(q[i][0], &x.paired[first]), signed(q[i][1], &x.paired[second]))
+        };
+        super::sums_of_lanes([sums(0), sums(1), sums(2), sums(3)])
+    }
+
+    /// The sums of the halves of eight blocks of unsigned weights: of the first four blocks the first halves in the lower lane
+    /// and the second in the upper, then of the last four. PER as for [`unsigned_blocks`].
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    pub(in crate::x86) fn unsigned_halves<const PER: usize>(q: &[__m256i; 8], x: &Q8x256) -> [__m256i; 2] {
+        let sums = |i: usize| _mm256_maddubs_epi16(q[i], load_i8(&x.qs[i]));
+        let four = |i: usize| sums_of_lanes([sums(i), sums(i + 1), sums(i + 2), sums(i + 3)], PER);
+        [four(0), four(4)]
+    }
+
+    /// As [`super::sums_of_lanes`], of i16s, which have room for so many, two at least.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn sums_of_lanes(v: [__m256i; 4], room: usize) -> __m256i {
+        let add = |[a, b]: [__m256i; 2]| _mm256_add_epi16(a, b);
+        let of_two = |v| _mm256_madd_epi16(v, _mm256_set1_epi16(1));
+        let (first, second) = (add(by_64(v[0], v[1])), add(by_64(v[2], v[3])));
+        if room >= 4 {
+            return of_two(add(by_32(first, second)));
+        }
+        let [first, second] = by_32(of_two(first), of_two(second));
+        _mm256_add_epi32(first, second)
     }
 }
 
@@ -41,10 +72,8 @@ macro_rules! with_dpbusd {
     ($set:ident, $features:literal, $dpbusd:ident) => {
         pub(super) mod $set {
             use super::*;
-            pub(in crate::x86) use std::arch::x86_64::$dpbusd as dpbusd;
-            pub(in crate::x86) use {unsigned as signed, unsigned_pairs as signed_pairs};
-
-            pub(in crate::x86) const MOVED: f32 = -128.0;
+            use crate::x86::gemv::less;
+            use std::arch::x86_64::$dpbusd as dpbusd;
 
             #[inline]
             #[target_feature(enable = "avx2")]
@@ -54,14 +83,32 @@ macro_rules! with_dpbusd {
 
             #[inline]
             #[target_feature(enable = $features)]
-            pub(in crate::x86) fn unsigned(w: __m256i, x: &[i8; 32]) -> __m256i {
-                dpbusd(_mm256_setzero_si256(), w, load_i8(x))
+            pub(in crate::x86) fn unsigned_blocks<const PER: usize>(
+                q: &[[__m256i; 2]; 4],
+                x: &Q8x256,
+            ) -> __m256i {
+                let sums = |i: usize| {
+                    let [first, second] = Q8x256::pair(i).map(|at| load_i8(&x.paired[at]));
+                    dpbusd(dpbusd(_mm256_setzero_si256(), q[i][0], first), q[i][1], second)
+                };
+                sums_of_lanes([sums(0), sums(1), sums(2), sums(3)])
             }
 
             #[inline]
             #[target_feature(enable = $features)]
-            pub(in crate::x86) fn unsigned_pairs(w: [__m256i; 2], x: [&[i8; 32]; 2]) -> __m256i {
-                dpbusd(unsigned(w[0], x[0]), w[1], load_i8(x[1]))
+            pub(in crate::x86) fn signed_blocks(q: &[[__m256i; 2]; 4], x: &Q8x256) -> __m256i {
+                less(unsigned_blocks::<1>(q, x), x, 128)
+            }
+
+            #[inline]
+            #[target_feature(enable = $features)]
+            pub(in crate::x86) fn unsigned_halves<const PER: usize>(
+                q: &[__m256i; 8],
+                x: &Q8x256,
+            ) -> [__m256i; 2] {
+                let sums = |i: usize| dpbusd(_mm256_setzero_si256(), q[i], load_i8(&x.qs[i]));
+                let four = |i: usize| sums_of_lanes([sums(i), sums(i + 1), sums(i + 2), sums(i + 3)]);
+                [four(0), four(4)]
             }
         }
     };
@@ -69,3 +116,27 @@ macro_rules! with_dpbusd {
 
 with_dpbusd!(avxvnni, "avx2,avxvnni", _mm256_dpbusd_avx_epi32);
 with_dpbusd!(avx512vnni, "avx2,avx512vl,avx512vnni", _mm256_dpbusd_epi32);
+
+/// The sums of the i32s of either lane of four vectors, in the same lane.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn sums_of_lanes(v: [__m256i; 4]) -> __m256i {
+    let add = |[a, b]: [__m256i; 2]| _mm256_add_epi32(a, b);
+    add(by_32(add(by_64(v[0], v[1])), add(by_64(v[2], v[3]))))
+}
+
+/// Of the lanes of `a` and `b` the low 64 bits, and the high ones.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn by_64(a: __m256i, b: __m256i) -> [__m256i; 2] {
+    [_mm256_unpacklo_epi64(a, b), _mm256_unpackhi_epi64(a, b)]
+}
+
+/// Of every 64 bits of the lanes of `a` and `b` the low 32, and the high ones.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn by_32(a: __m256i, b: __m256i) -> [__m256i; 2] {
+    let (a, b) = (_mm256_castsi256_ps(a), _mm256_castsi256_ps(b));
+    let (low, high) = (_mm256_shuffle_ps::<0b10_00_10_00>(a, b), _mm256_shuffle_ps::<0b11_01_11_01>(a, b));
+    [_mm256_castps_si256(low), _mm256_castps_si256(high)]
+}
