@@ -1,5 +1,7 @@
 //! Activations quantized to int8 in blocks of 32, the right-hand side of every quantized product.
 
+use std::ops::Range;
+
 /// Elements that share one scale.
 pub const Q8_BLOCK: usize = 32;
 /// Elements that share one entry of [`Q8Row::sums`].
@@ -89,25 +91,22 @@ impl Q8x256 {
 /// A few rows of activations, laid out for the kernels that multiply them with many weight rows.
 #[derive(Clone, Copy, Debug)]
 pub struct Few<'a> {
-    /// From the first row that is meant on.
     chunks: &'a [Q8x256],
     /// All rows that the chunks are of.
     rows: usize,
+    /// The first row that is meant.
+    first: usize,
 }
 
 impl<'a> Few<'a> {
     /// `rows` rows by [`Q8x256::chunks`].
     pub fn new(chunks: &'a [Q8x256], rows: usize) -> Few<'a> {
-        Few { chunks, rows }
+        Few { chunks, rows, first: 0 }
     }
 
     /// The rows from `first` on.
-    ///
-    /// # Panics
-    /// If there are not so many.
     pub fn from(self, first: usize) -> Few<'a> {
-        assert!(first <= self.rows);
-        Few { chunks: &self.chunks[first..], rows: self.rows }
+        Few { first: self.first + first, ..self }
     }
 
     /// The `i`th 256 activations of the first `n` rows.
@@ -116,18 +115,20 @@ impl<'a> Few<'a> {
     /// If there are not so many activations or rows.
     #[inline(always)]
     pub(crate) fn rows(self, i: usize, n: usize) -> &'a [Q8x256] {
-        &self.chunks[i * self.rows..][..n]
+        &self.chunks[i * self.rows..][self.first..][..n]
     }
 
-    /// [`Few::rows`] for one `i` after another.
+    /// [`Few::rows`] of one step after another.
     #[inline(always)]
-    pub(crate) fn each(self, n: usize) -> impl Iterator<Item = &'a [Q8x256]> {
-        self.chunks.chunks(self.rows.max(1)).map(move |rows| &rows[..n])
+    pub(crate) fn each(self, steps: Range<usize>, n: usize) -> impl Iterator<Item = &'a [Q8x256]> {
+        assert!(self.first + n <= self.rows && n > 0);
+        let chunks = &self.chunks[steps.start * self.rows..steps.end * self.rows];
+        chunks.chunks_exact(self.rows).map(move |rows| &rows[self.first..][..n])
     }
 
     /// How many times 256 activations there are.
     pub(crate) fn steps(self) -> usize {
-        self.chunks.len().div_ceil(self.rows.max(1))
+        self.chunks.len() / self.rows.max(1)
     }
 }
 

@@ -7,6 +7,7 @@
 //! and a vector has the sums of eight groups, which are scaled and added to those of other 256 elements at the same places.
 
 use std::arch::x86_64::*;
+use std::ops::Range;
 
 use super::avx2::load_f32;
 use super::avx2_dot::{affine_integers, bit, hsum, load, load_128, shifted, two_bits};
@@ -61,6 +62,12 @@ table!(avx512vnni, Q4_1 q4_1, Q5_0 q5_0, Q5_1 q5_1, Q2_K q2_k, Q3_K q3_k, Q5_K q
 /// As a function's number of tokens: as many as there are.
 const ANY: usize = 0;
 
+/// Rows that are taken at a time with more than one token.
+const ROWS: usize = 8;
+
+/// How many times 256 activations lie in an L1 cache beside all else.
+const NEAR: usize = 48;
+
 in_each_set! {
     /// The products of all rows and T tokens. `add` adds those of 256 elements, in `BYTES` bytes, to the tokens' sums, which
     /// begin with `zero` and of which `total` makes the result.
@@ -77,25 +84,46 @@ in_each_set! {
         if w.is_empty() {
             return out.iter_mut().for_each(|out| out.fill(0.0));
         }
+        let row_bytes = w.len() / out[0].len();
+        let steps = row_bytes.div_ceil(BYTES);
+        assert!(x.steps() == steps);
         let ahead = Ahead::of::<BYTES>();
         // The last blocks of a row that are not 256 elements, and zeros.
         let mut padded = [0; BYTES];
-        for (r, w) in w.chunks_exact(w.len() / out[0].len()).enumerate() {
-            let mut sums = [zero; FEW_TOKENS];
+        // Adds some steps of a row. Inlined, as it is called in one place of those below alone, and `add` in it.
+        let mut add_steps = |w: &[u8], steps: Range<usize>, sums: &mut [S]| {
             let (blocks, rest) = w.as_chunks::<BYTES>();
-            assert!(x.steps() == blocks.len() + usize::from(!rest.is_empty()));
-            let mut blocks = blocks.iter();
-            for x in x.each(n) {
+            let mut blocks = blocks[steps.start.min(blocks.len())..].iter();
+            for x in x.each(steps, n) {
                 let w = blocks.next().unwrap_or_else(|| {
                     padded[..rest.len()].copy_from_slice(rest);
                     &padded
                 });
                 look_ahead(w, ahead);
-                // Called in one place alone, so that it is inlined.
-                add(w, x, &mut sums[..n]);
+                add(w, x, sums);
             }
-            for (out, sums) in out.iter_mut().zip(sums) {
-                out[r] = total(sums);
+        };
+        if T == 1 {
+            for (w, out) in w.chunks_exact(row_bytes).zip(out[0].iter_mut()) {
+                let mut sums = [zero];
+                add_steps(w, 0..steps, &mut sums);
+                *out = total(sums[0]);
+            }
+            return;
+        }
+        // Some rows at a time are taken as far as the activations of all tokens come from the L1 cache.
+        let part = NEAR / n;
+        let mut sums = [[zero; FEW_TOKENS]; ROWS];
+        for (i, w) in w.chunks(ROWS * row_bytes).enumerate() {
+            for start in (0..steps).step_by(part) {
+                for (w, sums) in w.chunks_exact(row_bytes).zip(&mut sums) {
+                    add_steps(w, start..steps.min(start + part), &mut sums[..n]);
+                }
+            }
+            for (t, out) in out.iter_mut().enumerate() {
+                for (out, sums) in out[ROWS * i..].iter_mut().zip(&mut sums) {
+                    *out = total(std::mem::replace(&mut sums[t], zero));
+                }
             }
         }
     }
@@ -116,7 +144,8 @@ in_each_set! {
         blocks::<{ 8 * 18 }, T>(w, x, out, |w, x, sums| {
             let (q, d) = (pairs(|i| nibble_pairs::<18>(w, 2, i)), f16s::<18>(w, 0));
             for (sum, x) in sums.iter_mut().zip(x) {
-                add_scaled(sum, less(unsigned_blocks::<8>(&q, x), x, 8), d, x);
+                add_scaled(sum, unsigned_blocks::<8>(&q, x), d, x);
+                add_offsets(sum, times(d, -8.0), x);
             }
         });
     }
@@ -136,7 +165,8 @@ in_each_set! {
         blocks::<{ 8 * 22 }, T>(w, x, out, |w, x, sums| {
             let (q, d) = (pairs(|i| five_bit_pairs::<22>(w, 2, i)), f16s::<22>(w, 0));
             for (sum, x) in sums.iter_mut().zip(x) {
-                add_scaled(sum, less(unsigned_blocks::<4>(&q, x), x, 16), d, x);
+                add_scaled(sum, unsigned_blocks::<4>(&q, x), d, x);
+                add_offsets(sum, times(d, -16.0), x);
             }
         });
     }

@@ -31,7 +31,9 @@ macro_rules! gemvs {
 
 /// A kernel for one token, and one for any number of them.
 macro_rules! one_or_more {
-    ($one:expr, $more:expr) => { gemvs!($one, $more, $more, $more, $more, $more, $more, $more) };
+    ($one:expr, $more:expr) => {
+        gemvs!($one, $more, $more, $more, $more, $more, $more, $more)
+    };
 }
 
 /// Instances of a tile's function for one token, two, and so on; its other parameters follow the tokens.
