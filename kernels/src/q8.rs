@@ -41,6 +41,12 @@ pub struct Q8x256 {
     /// The same integers for weights that keep elements i and i + 16 in one byte, the halves of blocks i and i + 4 in
     /// each: the first halves for i = 0 and 2, the second halves for 0 and 2, then those for 1 and 3.
     pub paired: [[i8; 32]; 8],
+    /// The same by columns of four elements: elements 4 i to 4 i + 3 of every block. As [`Q8x256::half_columns`] only where
+    /// there are several rows.
+    pub columns: [[i8; 32]; 8],
+    /// The same of halves of blocks: elements 4 i to 4 i + 3 of the first and then the second halves of the first four blocks,
+    /// for i below 4, and then those of the last four.
+    pub half_columns: [[i8; 32]; 8],
     /// As [`Q8Row::d`].
     pub d: [f32; 8],
     /// `d` · Σ `qs`, a block.
@@ -53,14 +59,27 @@ impl Q8x256 {
     /// Activations of each.
     const LEN: usize = 256;
 
-    const ZERO: Q8x256 =
-        Q8x256 { qs: [[0; 32]; 8], paired: [[0; 32]; 8], d: [0.0; 8], offset: [0.0; 8], sums: [0; 16] };
+    const ZERO: Q8x256 = Q8x256 {
+        qs: [[0; 32]; 8],
+        paired: [[0; 32]; 8],
+        columns: [[0; 32]; 8],
+        half_columns: [[0; 32]; 8],
+        d: [0.0; 8],
+        offset: [0.0; 8],
+        sums: [0; 16],
+    };
 
     /// The first 256 activations of each of `rows` rows, then the next 256 of each, and so on.
     pub fn chunks<'a>(rows: usize, row: impl Fn(usize) -> Q8Row<'a>) -> impl Iterator<Item = Q8x256> {
         let k = if rows > 0 { row(0).qs.len() } else { 0 };
         let places = (0..k).step_by(Self::LEN).flat_map(move |start| (0..rows).map(move |r| (start, r)));
-        places.map(move |(start, r)| Q8x256::new(row(r).range(start, Self::LEN.min(k - start))))
+        places.map(move |(start, r)| {
+            let mut x = Q8x256::new(row(r).range(start, Self::LEN.min(k - start)));
+            if rows > 1 {
+                x.put_columns();
+            }
+            x
+        })
     }
 
     /// Where [`Q8x256::paired`] has the first halves of blocks i and i + 4, and where the second.
@@ -85,6 +104,17 @@ impl Q8x256 {
             x.offset[i] = x.d[i] * f32::from(x.sums[2 * i] + x.sums[2 * i + 1]);
         }
         x
+    }
+}
+
+impl Q8x256 {
+    fn put_columns(&mut self) {
+        for (block, qs) in self.qs.iter().enumerate() {
+            for (i, four) in qs.as_chunks::<4>().0.iter().enumerate() {
+                self.columns[i].as_chunks_mut::<4>().0[block] = *four;
+                self.half_columns[block / 4 * 4 + i % 4].as_chunks_mut::<4>().0[i / 4 * 4 + block % 4] = *four;
+            }
+        }
     }
 }
 

@@ -377,14 +377,14 @@ fn turn(rows: [__m256i; ROWS]) -> [__m256i; 8] {
 /// Elements of two rows in turns, within the 128-bit lanes.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn pair(a: __m256i, b: __m256i) -> [__m256i; 2] {
+pub(super) fn pair(a: __m256i, b: __m256i) -> [__m256i; 2] {
     [_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b)]
 }
 
 /// Of two pairs of rows, the columns within the 128-bit lanes.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn four(a: [__m256i; 2], b: [__m256i; 2]) -> [__m256i; 4] {
+pub(super) fn four(a: [__m256i; 2], b: [__m256i; 2]) -> [__m256i; 4] {
     [
         _mm256_unpacklo_epi64(a[0], b[0]),
         _mm256_unpackhi_epi64(a[0], b[0]),

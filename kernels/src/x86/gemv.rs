@@ -10,6 +10,7 @@ use std::arch::x86_64::*;
 use std::ops::Range;
 
 use super::avx2::load_f32;
+use super::gemm_pack::{four, pair};
 use super::avx2_dot::{affine_integers, bit, hsum, load, load_128, shifted, two_bits};
 use super::{READER, Reader};
 use crate::format::TensorType;
@@ -142,9 +143,9 @@ in_each_set! {
     #[allow(dead_code, reason = "with AVX-512 another one is used")]
     pub(in crate::x86) fn q4_0<const T: usize>(w: &[u8], x: Few<'_>, out: &mut [&mut [f32]]) {
         blocks::<{ 8 * 18 }, T>(w, x, out, |w, x, sums| {
-            let (q, d) = (pairs(|i| nibble_pairs::<18>(w, 2, i)), f16s::<18>(w, 0));
+            let (q, d) = (nibbles_of::<T, 18>(w, 2), f16s::<18>(w, 0));
             for (sum, x) in sums.iter_mut().zip(x) {
-                add_scaled(sum, unsigned_blocks::<8>(&q, x), d, x);
+                add_scaled(sum, unsigned::<T, 8>(&q, x), d, x);
                 add_offsets(sum, times(d, -8.0), x);
             }
         });
@@ -152,10 +153,10 @@ in_each_set! {
 
     pub(in crate::x86) fn q4_1<const T: usize>(w: &[u8], x: Few<'_>, out: &mut [&mut [f32]]) {
         blocks::<{ 8 * 20 }, T>(w, x, out, |w, x, sums| {
-            let q = pairs(|i| nibble_pairs::<20>(w, 4, i));
+            let q = nibbles_of::<T, 20>(w, 4);
             let (d, m) = (f16s::<20>(w, 0), f16s::<20>(w, 2));
             for (sum, x) in sums.iter_mut().zip(x) {
-                add_scaled(sum, unsigned_blocks::<8>(&q, x), d, x);
+                add_scaled(sum, unsigned::<T, 8>(&q, x), d, x);
                 add_offsets(sum, m, x);
             }
         });
@@ -163,9 +164,9 @@ in_each_set! {
 
     pub(in crate::x86) fn q5_0<const T: usize>(w: &[u8], x: Few<'_>, out: &mut [&mut [f32]]) {
         blocks::<{ 8 * 22 }, T>(w, x, out, |w, x, sums| {
-            let (q, d) = (pairs(|i| five_bit_pairs::<22>(w, 2, i)), f16s::<22>(w, 0));
+            let (q, d) = (pairs::<T>(|i| five_bit_pairs::<22>(w, 2, i)), f16s::<22>(w, 0));
             for (sum, x) in sums.iter_mut().zip(x) {
-                add_scaled(sum, unsigned_blocks::<4>(&q, x), d, x);
+                add_scaled(sum, unsigned::<T, 4>(&q, x), d, x);
                 add_offsets(sum, times(d, -16.0), x);
             }
         });
@@ -173,10 +174,10 @@ in_each_set! {
 
     pub(in crate::x86) fn q5_1<const T: usize>(w: &[u8], x: Few<'_>, out: &mut [&mut [f32]]) {
         blocks::<{ 8 * 24 }, T>(w, x, out, |w, x, sums| {
-            let q = pairs(|i| five_bit_pairs::<24>(w, 4, i));
+            let q = pairs::<T>(|i| five_bit_pairs::<24>(w, 4, i));
             let (d, m) = (f16s::<24>(w, 0), f16s::<24>(w, 2));
             for (sum, x) in sums.iter_mut().zip(x) {
-                add_scaled(sum, unsigned_blocks::<4>(&q, x), d, x);
+                add_scaled(sum, unsigned::<T, 4>(&q, x), d, x);
                 add_offsets(sum, m, x);
             }
         });
@@ -187,13 +188,10 @@ in_each_set! {
         let levels = _mm256_broadcastsi128_si256(unsafe { _mm_loadu_si128(LEVELS.as_ptr().cast()) });
         let levels = moved(levels);
         blocks::<{ 8 * 18 }, T>(w, x, out, |w, x, sums| {
-            let q = pairs(|i| {
-                let [first, second] = nibble_pairs::<18>(w, 2, i);
-                [_mm256_shuffle_epi8(levels, first), _mm256_shuffle_epi8(levels, second)]
-            });
-            let d = f16s::<18>(w, 0);
+            let (nibbles, d) = (nibbles_of::<T, 18>(w, 2), f16s::<18>(w, 0));
+            let q = eight(|i| _mm256_shuffle_epi8(levels, nibbles[i]));
             for (sum, x) in sums.iter_mut().zip(x) {
-                add_scaled(sum, signed_blocks(&q, x), d, x);
+                add_scaled(sum, signed::<T>(&q, x), d, x);
             }
         });
     }
@@ -201,9 +199,9 @@ in_each_set! {
     #[allow(dead_code, reason = "with AVX-512 another one is used")]
     pub(in crate::x86) fn q8_0<const T: usize>(w: &[u8], x: Few<'_>, out: &mut [&mut [f32]]) {
         blocks::<{ 8 * 34 }, T>(w, x, out, |w, x, sums| {
-            let (q, d) = (pairs(|i| byte_pairs::<34>(w, 2, i).map(|q| moved(q))), f16s::<34>(w, 0));
+            let (q, d) = (pairs::<T>(|i| byte_pairs::<34>(w, 2, i).map(|q| moved(q))), f16s::<34>(w, 0));
             for (sum, x) in sums.iter_mut().zip(x) {
-                add_scaled(sum, signed_blocks(&q, x), d, x);
+                add_scaled(sum, signed::<T>(&q, x), d, x);
             }
         });
     }
@@ -211,9 +209,9 @@ in_each_set! {
     #[allow(dead_code, reason = "with AVX-512 another one is used")]
     pub(in crate::x86) fn q4_k<const T: usize>(w: &[u8], x: Few<'_>, out: &mut [&mut [f32]]) {
         blocks::<144, T>(w, x, out, |w, x, sums| {
-            let (q, (d, mins)) = (pairs(|i| four_bit_pairs(w, 16, i)), affine(w));
+            let (q, (d, mins)) = (pairs::<T>(|i| four_bit_pairs(w, 16, i)), affine(w));
             for (sum, x) in sums.iter_mut().zip(x) {
-                add_scaled(sum, unsigned_blocks::<8>(&q, x), d, x);
+                add_scaled(sum, unsigned::<T, 8>(&q, x), d, x);
                 add_offsets(sum, times(mins, -1.0), x);
             }
         });
@@ -231,13 +229,13 @@ in_each_set! {
                 let count = _mm_cvtsi32_si128(4 - i as i32);
                 _mm256_and_si256(_mm256_sll_epi16(bits, count), _mm256_set1_epi8(16))
             };
-            let q = pairs(|i| {
+            let q = pairs::<T>(|i| {
                 let low = four_bit_pairs(w, 48, i);
                 [_mm256_or_si256(low[0], fifth(first, i)), _mm256_or_si256(low[1], fifth(second, i))]
             });
             let (d, mins) = affine(w);
             for (sum, x) in sums.iter_mut().zip(x) {
-                add_scaled(sum, unsigned_blocks::<4>(&q, x), d, x);
+                add_scaled(sum, unsigned::<T, 4>(&q, x), d, x);
                 add_offsets(sum, times(mins, -1.0), x);
             }
         });
@@ -253,7 +251,7 @@ in_each_set! {
                 _mm256_or_si256(low, two_bits_at_4(load(w, 128 + 32 * half), part))
             });
             let (scales, d) = (load_128(w, 192), f16_8(w, 208));
-            add_sixteens::<2>(sums, x, &q, (scales, d), (scales, times(d, -32.0)));
+            add_sixteens::<T, 2>(sums, x, q, (scales, d), (scales, times(d, -32.0)));
         });
     }
 
@@ -262,7 +260,7 @@ in_each_set! {
             let third = load(w, 0);
             let q = eight(|i| _mm256_or_si256(two_bits(w, 32, i), bit(third, i, 4)));
             let (scales, d) = (q3_scales(w), f16_8(w, 108));
-            add_sixteens::<4>(sums, x, &q, (scales, d), (scales, times(d, -4.0)));
+            add_sixteens::<T, 4>(sums, x, q, (scales, d), (scales, times(d, -4.0)));
         });
     }
 
@@ -271,26 +269,28 @@ in_each_set! {
             let (both, nibble) = (load_128(w, 0), _mm_set1_epi8(15));
             let (scales, mins) = (_mm_and_si128(both, nibble), _mm_and_si128(_mm_srli_epi16(both, 4), nibble));
             let q = eight(|i| two_bits(w, 16, i));
-            add_sixteens::<4>(sums, x, &q, (scales, f16_8(w, 80)), (mins, times(f16_8(w, 82), -1.0)));
+            add_sixteens::<T, 4>(sums, x, q, (scales, f16_8(w, 80)), (mins, times(f16_8(w, 82), -1.0)));
         });
     }
 
     /// Adds blocks of 32 with the integers `q` whose halves have a scale each, integers in units of `d`, and as many offsets
     /// in units of their own. PER as for [`unsigned_halves`].
     #[inline]
-    fn add_sixteens<const PER: usize>(
+    fn add_sixteens<const T: usize, const PER: usize>(
         sums: &mut [Sums],
         x: &[Q8x256],
-        q: &[__m256i; 8],
+        q: [__m256i; 8],
         (scales, d): (__m128i, __m256),
         (offsets, unit): (__m128i, __m256),
     ) {
         let (offsets, [low, high]) = (_mm256_cvtepi8_epi16(offsets), by_halves(scales));
         let scales = [_mm256_mul_ps(low, d), _mm256_mul_ps(high, d)];
+        let q = if T == 1 { q } else { turned(q) };
         for (sums, x) in sums.iter_mut().zip(x) {
             let offsets = _mm256_cvtepi32_ps(_mm256_madd_epi16(offsets, load_i16(&x.sums)));
             sums[0] = _mm256_fmadd_ps(_mm256_mul_ps(unit, load_f32(&x.d)), offsets, sums[0]);
-            let products = unsigned_halves::<PER>(q, x);
+            let products =
+                if T == 1 { unsigned_halves::<PER>(&q, x) } else { unsigned_half_columns::<PER>(&q, x) };
             for i in 0..2 {
                 // SAFETY: an unaligned load of 16 bytes.
                 let xd = _mm256_broadcast_ps(unsafe { &*x.d.as_chunks::<4>().0[i].as_ptr().cast() });
@@ -300,10 +300,37 @@ in_each_set! {
         }
     }
 
-    /// The integers of four pairs of blocks.
+    /// The sums of eight blocks of unsigned weights, for T tokens as [`pairs`] has them. PER as for [`unsigned_blocks`].
     #[inline]
-    fn pairs(q: impl Fn(usize) -> [__m256i; 2]) -> [[__m256i; 2]; 4] {
-        [q(0), q(1), q(2), q(3)]
+    fn unsigned<const T: usize, const PER: usize>(q: &[__m256i; 8], x: &Q8x256) -> __m256i {
+        if T == 1 { unsigned_blocks::<PER>(q, x) } else { unsigned_columns::<PER>(q, x) }
+    }
+
+    /// As [`unsigned`], of signed weights.
+    #[inline]
+    fn signed<const T: usize>(q: &[__m256i; 8], x: &Q8x256) -> __m256i {
+        if T == 1 { signed_blocks(q, x) } else { signed_columns(q, x) }
+    }
+
+    /// The first and the second halves of blocks i and i + 4, for i below 4, as T tokens want them: for one, all of the first,
+    /// then of the second; for more, turned to columns, so that the sums of a vector's lanes need not be added up for each.
+    #[inline]
+    fn pairs<const T: usize>(q: impl Fn(usize) -> [__m256i; 2]) -> [__m256i; 8] {
+        let ([a, e], [b, f], [c, g], [d, h]) = (q(0), q(1), q(2), q(3));
+        let q = [a, b, c, d, e, f, g, h];
+        if T == 1 { q } else { turned(q) }
+    }
+
+    /// As [`pairs`], of blocks of `SIZE` bytes whose integers are the nibbles of the sixteen bytes from `at` on.
+    #[inline]
+    fn nibbles_of<const T: usize, const SIZE: usize>(w: &[u8], at: usize) -> [__m256i; 8] {
+        let both = |i| _mm256_set_m128i(load_128(w, SIZE * (i + 4) + at), load_128(w, SIZE * i + at));
+        let both = [both(0), both(1), both(2), both(3)];
+        let [a, b, c, d] = if T == 1 { both } else { columns(both) };
+        let mask = _mm256_set1_epi8(15);
+        let low = |v| _mm256_and_si256(v, mask);
+        let high = |v| _mm256_and_si256(_mm256_srli_epi16(v, 4), mask);
+        [low(a), low(b), low(c), low(d), high(a), high(b), high(c), high(d)]
     }
 
     /// The integers of eight blocks.
@@ -486,6 +513,21 @@ fn five_bit_pairs<const SIZE: usize>(w: &[u8], at: usize, i: usize) -> [__m256i;
     let bits = _mm256_set_m128i(word_4(w, SIZE * (i + 4) + at), word_4(w, SIZE * i + at));
     let [first, second] = nibble_pairs::<SIZE>(w, at + 4, i);
     [_mm256_or_si256(first, bits_at_4(bits, 0)), _mm256_or_si256(second, bits_at_4(bits, 2))]
+}
+
+/// [`columns`] of the first four and of the last four.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn turned([a, b, c, d, e, f, g, h]: [__m256i; 8]) -> [__m256i; 8] {
+    let ([a, b, c, d], [e, f, g, h]) = (columns([a, b, c, d]), columns([e, f, g, h]));
+    [a, b, c, d, e, f, g, h]
+}
+
+/// Turns four rows of four 32-bit elements into columns, in either lane.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn columns([a, b, c, d]: [__m256i; 4]) -> [__m256i; 4] {
+    four(pair(a, b), pair(c, d))
 }
 
 /// The four bytes at `at`, four times.
