@@ -41,11 +41,11 @@ pub struct Q8x256 {
     /// The same integers for weights that keep elements i and i + 16 in one byte, the halves of blocks i and i + 4 in
     /// each: the first halves for i = 0 and 2, the second halves for 0 and 2, then those for 1 and 3.
     pub paired: [[i8; 32]; 8],
-    /// The same by columns of four elements: elements 4 i to 4 i + 3 of every block. As [`Q8x256::half_columns`] only where
-    /// there are several rows.
+    /// The same in columns: elements 4 i to 4 i + 3 of every block in entry i. Filled in, as [`Q8x256::half_columns`], where there
+    /// are several rows.
     pub columns: [[i8; 32]; 8],
-    /// The same of halves of blocks: elements 4 i to 4 i + 3 of the first and then the second halves of the first four blocks,
-    /// for i below 4, and then those of the last four.
+    /// The same in columns of halves of blocks: for i below 4 elements 4 i to 4 i + 3 of the first halves of the first four blocks
+    /// and of the second halves, then those of the last four blocks.
     pub half_columns: [[i8; 32]; 8],
     /// As [`Q8Row::d`].
     pub d: [f32; 8],
@@ -105,14 +105,13 @@ impl Q8x256 {
         }
         x
     }
-}
 
-impl Q8x256 {
     fn put_columns(&mut self) {
         for (block, qs) in self.qs.iter().enumerate() {
             for (i, four) in qs.as_chunks::<4>().0.iter().enumerate() {
                 self.columns[i].as_chunks_mut::<4>().0[block] = *four;
-                self.half_columns[block / 4 * 4 + i % 4].as_chunks_mut::<4>().0[i / 4 * 4 + block % 4] = *four;
+                let halves = self.half_columns[block / 4 * 4 + i % 4].as_chunks_mut::<4>().0;
+                halves[i / 4 * 4 + block % 4] = *four;
             }
         }
     }

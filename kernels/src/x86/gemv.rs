@@ -5,13 +5,15 @@
 //! unsigned where that is possible, and what that adds is taken out through the sums of the activations. Integers are
 //! taken out of their blocks once for all tokens. The products of a group of elements, sixteen or 32, are summed as integers,
 //! and a vector has the sums of eight groups, which are scaled and added to those of other 256 elements at the same places.
+//! One token has the parts of these sums in the lanes of several vectors, which are added up; for more, weights are turned so that
+//! there are none. The integers are the same, and so are all bits.
 
 use std::arch::x86_64::*;
 use std::ops::Range;
 
 use super::avx2::load_f32;
-use super::gemm_pack::{four, pair};
 use super::avx2_dot::{affine_integers, bit, hsum, load, load_128, shifted, two_bits};
+use super::gemm_pack::{four, pair};
 use super::{READER, Reader};
 use crate::format::TensorType;
 use crate::format::iq4_nl::LEVELS;
@@ -60,7 +62,7 @@ table_of_all!(avxvnni);
 // The types of most files are in [`super::avx512_few`].
 table!(avx512vnni, Q4_1 q4_1, Q5_0 q5_0, Q5_1 q5_1, Q2_K q2_k, Q3_K q3_k, Q5_K q5_k, IQ4_NL iq4_nl);
 
-/// As a function's number of tokens: as many as there are.
+/// As a function's number of tokens: as many as there are, for more than one.
 const ANY: usize = 0;
 
 /// Rows that are taken at a time with more than one token.
@@ -199,7 +201,8 @@ in_each_set! {
     #[allow(dead_code, reason = "with AVX-512 another one is used")]
     pub(in crate::x86) fn q8_0<const T: usize>(w: &[u8], x: Few<'_>, out: &mut [&mut [f32]]) {
         blocks::<{ 8 * 34 }, T>(w, x, out, |w, x, sums| {
-            let (q, d) = (pairs::<T>(|i| byte_pairs::<34>(w, 2, i).map(|q| moved(q))), f16s::<34>(w, 0));
+            let (bytes, d) = (pairs::<T>(|i| byte_pairs::<34>(w, 2, i)), f16s::<34>(w, 0));
+            let q = eight(|i| moved(bytes[i]));
             for (sum, x) in sums.iter_mut().zip(x) {
                 add_scaled(sum, signed::<T>(&q, x), d, x);
             }

@@ -57,9 +57,9 @@ pub(super) mod avx2 {
     #[inline]
     #[target_feature(enable = "avx2")]
     pub(in crate::x86) fn signed_columns(q: &[__m256i; 8], x: &Q8x256) -> __m256i {
-        let mut sum = signed(q[0], &x.columns[0]);
-        for i in 1..8 {
-            sum = _mm256_add_epi32(sum, signed(q[i], &x.columns[i]));
+        let mut sum = _mm256_setzero_si256();
+        for (q, x) in q.iter().zip(&x.columns) {
+            sum = _mm256_add_epi32(sum, signed(*q, x));
         }
         sum
     }
@@ -139,10 +139,7 @@ macro_rules! with_dpbusd {
 
             #[inline]
             #[target_feature(enable = $features)]
-            pub(in crate::x86) fn unsigned_blocks<const PER: usize>(
-                q: &[__m256i; 8],
-                x: &Q8x256,
-            ) -> __m256i {
+            pub(in crate::x86) fn unsigned_blocks<const PER: usize>(q: &[__m256i; 8], x: &Q8x256) -> __m256i {
                 let sums = |i: usize| {
                     let [first, second] = Q8x256::pair(i).map(|at| load_i8(&x.paired[at]));
                     dpbusd(dpbusd(_mm256_setzero_si256(), q[i], first), q[i + 4], second)
@@ -196,8 +193,8 @@ macro_rules! with_dpbusd {
             #[target_feature(enable = $features)]
             fn four_columns(q: &[__m256i; 8], x: &[[i8; 32]; 8], i: usize) -> __m256i {
                 let mut sum = _mm256_setzero_si256();
-                for i in i..i + 4 {
-                    sum = dpbusd(sum, q[i], load_i8(&x[i]));
+                for (q, x) in q[i..i + 4].iter().zip(&x[i..]) {
+                    sum = dpbusd(sum, *q, load_i8(x));
                 }
                 sum
             }
