@@ -13,8 +13,8 @@ use std::arch::x86_64::*;
 use super::avx2::{load_bf16, load_f16, load_f32_bytes};
 use super::avx2_dot::{bit, fifth_bits, four_bits, load, load_128, nibbles, shifted, two_bits};
 use super::gemm::store;
-use super::gemv::{self, f16_8, q3_scales, two_bits_at_4};
 use super::tile::{PAIRS, QUADS, ROWS};
+use super::unpack::{self, f16_8, four, pair, q3_scales, two_bits_at_4};
 use crate::format::iq4_nl::LEVELS;
 use crate::gemm::Vector;
 
@@ -232,7 +232,7 @@ fn sixteen(scales: __m128i, d: __m256) -> [__m256; 2] {
 #[inline]
 #[target_feature(enable = "avx2,f16c")]
 fn affine<const BYTES: usize>(b: &[u8; BYTES]) -> Scales<1, 2> {
-    let (scales, mins) = gemv::affine(b);
+    let (scales, mins) = unpack::affine(b);
     [[scales], [_mm256_xor_ps(mins, _mm256_set1_ps(-0.0))]]
 }
 
@@ -372,23 +372,4 @@ fn turn(rows: [__m256i; ROWS]) -> [__m256i; 8] {
         columns[i + 4] = _mm256_permute2x128_si256(top[i], bottom[i], 0x31);
     }
     columns
-}
-
-/// Elements of two rows in turns, within the 128-bit lanes.
-#[inline]
-#[target_feature(enable = "avx2")]
-pub(super) fn pair(a: __m256i, b: __m256i) -> [__m256i; 2] {
-    [_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b)]
-}
-
-/// Of two pairs of rows, the columns within the 128-bit lanes.
-#[inline]
-#[target_feature(enable = "avx2")]
-pub(super) fn four(a: [__m256i; 2], b: [__m256i; 2]) -> [__m256i; 4] {
-    [
-        _mm256_unpacklo_epi64(a[0], b[0]),
-        _mm256_unpackhi_epi64(a[0], b[0]),
-        _mm256_unpacklo_epi64(a[1], b[1]),
-        _mm256_unpackhi_epi64(a[1], b[1]),
-    ]
 }

@@ -60,6 +60,7 @@ pub(crate) mod probe;
 mod products;
 pub(crate) mod search;
 mod tile;
+mod unpack;
 
 /// What helps a processor to have memory ahead of its use: docs/performance.md.
 #[derive(Clone, Copy, PartialEq)]
