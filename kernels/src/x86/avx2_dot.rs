@@ -7,8 +7,9 @@
 use std::arch::x86_64::*;
 
 use super::avx2::{load_f32, store_f32};
+use super::unpack::q3_scales;
+use crate::format::block::get_f16;
 use crate::format::iq4_nl::LEVELS;
-use crate::format::{block::get_f16, q3_k};
 use crate::q8::Q8Row;
 
 /// What is added to the products of the 32-element types, an element.
@@ -74,10 +75,7 @@ pub(super) fn q2_k(w: &[u8], x: Q8Row<'_>) -> f32 {
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(super) fn q3_k(w: &[u8], x: Q8Row<'_>) -> f32 {
     dot_256::<110>(w, x, |b, x, acc| {
-        let scales = q3_k::unpack_scales(&b[96..108]);
-        // SAFETY: an unaligned load of 16 bytes.
-        let scales = unsafe { _mm_loadu_si128(scales.as_ptr().cast()) };
-        let d = get_f16(b, 108);
+        let (scales, d) = (q3_scales(b), get_f16(b, 108));
         let group = Groups {
             d,
             scales: by_sixteen(scales),
