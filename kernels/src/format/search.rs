@@ -92,6 +92,13 @@ pub(super) fn largest(x: &[f32]) -> f32 {
 #[inline(always)]
 pub(super) fn range<const N: usize>(x: &[f32; N]) -> (f32, f32) {
     const { assert!(N.is_multiple_of(8)) };
+    let ([min], [max]) = ranges(x);
+    (min, max)
+}
+
+/// As [`range`], of every `T`th value from the first, the second and so on.
+#[inline(always)]
+fn ranges<const T: usize>(x: &[f32]) -> ([f32; T], [f32; T]) {
     let (mut min, mut max) = ([f32::INFINITY; 8], [f32::NEG_INFINITY; 8]);
     for x in x.as_chunks::<8>().0 {
         for i in 0..8 {
@@ -99,9 +106,13 @@ pub(super) fn range<const N: usize>(x: &[f32; N]) -> (f32, f32) {
             max[i] = if x[i] > max[i] { x[i] } else { max[i] };
         }
     }
-    let ([min], [max]) =
-        (reduce(&min, |a, b| if b < a { b } else { a }), reduce(&max, |a, b| if b > a { b } else { a }));
-    (min, max)
+    (reduce(&min, |a, b| if b < a { b } else { a }), reduce(&max, |a, b| if b > a { b } else { a }))
+}
+
+/// [`ranges`] of two groups by turns. For itself: in a loop over all groups the compiler gathers an element of each.
+#[inline(never)]
+fn ranges_by_turns(x: &[f32]) -> ([f32; TURNS], [f32; TURNS]) {
+    ranges(x)
 }
 
 /// Every `T`th joined by `f`, from the first, the second and so on: of `C` values, sixteen at most, `T`. Halves are joined with
@@ -539,7 +550,7 @@ impl Affine {
                 free[g] = self.free(&x[g], &w[g], totals[g]);
             }
         } else {
-            self.free_of_all(x, &rows, &totals, &mut found, &mut free);
+            self.free_of_all(&rows, &totals, &mut found, &mut free);
         }
         let max = free.iter().fold((0.0f32, 0.0f32), |max, f| (max.0.max(f.0), max.1.max(f.1)));
         let (mut d, mut dmin) = (to_f16(max.0 / self.scale), to_f16(max.1 / self.scale));
@@ -607,19 +618,20 @@ impl Affine {
 
     /// The best scales and minima of all groups without weights, were they free. `rows` gives two by turns; `found` is room.
     #[inline(always)]
-    fn free_of_all<'a, const GROUPS: usize, const N: usize>(
+    fn free_of_all<'a, const GROUPS: usize>(
         &self,
-        x: &[[f32; N]],
         rows: &impl Fn(usize) -> &'a [f32],
         totals: &[Totals; GROUPS],
         found: &mut [Sums; GROUPS],
         free: &mut [(f32, f32); GROUPS],
     ) {
         let (mut lo, mut span) = ([0.0; GROUPS], [0.0; GROUPS]);
-        for g in 0..GROUPS {
-            let range = range(&x[g]);
-            lo[g] = range.0.min(-self.min);
-            span[g] = range.1 - lo[g];
+        for g in (0..GROUPS).step_by(TURNS) {
+            let (min, max) = ranges_by_turns(rows(g));
+            for turn in 0..TURNS {
+                lo[g + turn] = min[turn].min(-self.min);
+                span[g + turn] = max[turn] - lo[g + turn];
+            }
         }
         for g in (0..GROUPS).step_by(TURNS) {
             let inverse: Lanes<TRIALS> = in_turns([1.0 / span[g], 1.0 / span[g + 1]]);
