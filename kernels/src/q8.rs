@@ -1,7 +1,5 @@
 //! Activations quantized to int8 in blocks of 32, the right-hand side of every quantized product.
 
-use std::ops::Range;
-
 /// Elements that share one scale.
 pub const Q8_BLOCK: usize = 32;
 /// Elements that share one entry of [`Q8Row::sums`].
@@ -148,8 +146,9 @@ impl<'a> Few<'a> {
     }
 
     /// [`Few::rows`] of one step after another.
+    #[cfg(target_arch = "x86_64")]
     #[inline(always)]
-    pub(crate) fn each(self, steps: Range<usize>, n: usize) -> impl Iterator<Item = &'a [Q8x256]> {
+    pub(crate) fn each(self, steps: std::ops::Range<usize>, n: usize) -> impl Iterator<Item = &'a [Q8x256]> {
         assert!(self.first + n <= self.rows && n > 0);
         let chunks = &self.chunks[steps.start * self.rows..steps.end * self.rows];
         chunks.chunks_exact(self.rows).map(move |rows| &rows[self.first..][..n])
