@@ -39,8 +39,8 @@ pub struct Q8x256 {
     /// The same integers for weights that keep elements i and i + 16 in one byte, the halves of blocks i and i + 4 in
     /// each: the first halves for i = 0 and 2, the second halves for 0 and 2, then those for 1 and 3.
     pub paired: [[i8; 32]; 8],
-    /// The same in columns: elements 4 i to 4 i + 3 of every block in entry i. Filled in, as [`Q8x256::half_columns`], where there
-    /// are several rows.
+    /// The same in columns: elements 4 i to 4 i + 3 of every block in entry i. Filled in, as [`Q8x256::half_columns`], on x86
+    /// where there are several rows.
     pub columns: [[i8; 32]; 8],
     /// The same in columns of halves of blocks: for i below 4 elements 4 i to 4 i + 3 of the first halves of the first four blocks
     /// and of the second halves, then those of the last four blocks.
@@ -73,7 +73,7 @@ impl Q8x256 {
         let places = (0..k).step_by(Self::LEN).flat_map(move |start| (0..rows).map(move |r| (start, r)));
         places.map(move |(start, r)| {
             let mut x = Q8x256::new(row(r).range(start, Self::LEN.min(k - start)));
-            if rows > 1 {
+            if rows > 1 && cfg!(target_arch = "x86_64") {
                 x.put_columns();
             }
             x
@@ -132,7 +132,11 @@ impl<'a> Few<'a> {
     }
 
     /// The rows from `first` on.
+    ///
+    /// # Panics
+    /// If there are not so many.
     pub fn from(self, first: usize) -> Few<'a> {
+        assert!(self.first + first <= self.rows);
         Few { first: self.first + first, ..self }
     }
 

@@ -188,8 +188,7 @@ impl Activations<'_> {
     #[inline]
     #[target_feature(enable = "avx2")]
     fn sums(&self) -> __m256i {
-        // SAFETY: an unaligned load of 32 bytes.
-        unsafe { _mm256_loadu_si256(self.sums.as_ptr().cast()) }
+        load_i16(self.sums)
     }
 }
 
@@ -355,6 +354,13 @@ pub(super) fn hsum(v: __m256) -> f32 {
 #[inline]
 #[target_feature(enable = "avx2")]
 pub(super) fn load_i8(x: &[i8; 32]) -> __m256i {
+    // SAFETY: an unaligned load of 32 bytes.
+    unsafe { _mm256_loadu_si256(x.as_ptr().cast()) }
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) fn load_i16(x: &[i16; 16]) -> __m256i {
     // SAFETY: an unaligned load of 32 bytes.
     unsafe { _mm256_loadu_si256(x.as_ptr().cast()) }
 }

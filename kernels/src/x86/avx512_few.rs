@@ -8,10 +8,11 @@
 use std::arch::x86_64::*;
 
 use super::avx2::load_f32;
-use super::avx2_dot::{affine_integers, hsum, load, load_128};
+use super::avx2_dot::{affine_integers, hsum, load, load_128, load_i16};
 use super::avx512_open::{Open, ROWS, Rows, masked};
 use super::gemv::avx512vnni::rows;
-use super::gemv::{self, Unsafe, add_scaled, less, load_i16};
+use super::gemv::{self, Unsafe, add_scaled};
+use super::products::less;
 use super::tile::QUADS;
 use super::unpack::{f16_8, f16s};
 use crate::format::TensorType;

@@ -12,10 +12,10 @@ use std::arch::x86_64::*;
 use std::ops::Range;
 
 use super::avx2::load_f32;
-use super::avx2_dot::{bit, hsum, load, load_128, shifted, two_bits};
+use super::avx2_dot::{bit, hsum, load, load_128, load_i16, shifted, two_bits};
 use super::unpack::{
-    affine, by_halves, byte_pairs, columns, f16_8, f16s, five_bit_pairs, four_bit_pairs, q3_scales, turned,
-    two_bits_at_4,
+    affine, by_halves, byte_pairs, columns, f16_8, f16s, five_bit_pairs, four_bit_pairs, q3_scales,
+    sixteen_bytes, turned, two_bits_at_4,
 };
 use super::{READER, Reader};
 use crate::format::TensorType;
@@ -330,7 +330,7 @@ in_each_set! {
     /// As [`pairs`], of blocks of `SIZE` bytes whose integers are the nibbles of the sixteen bytes from `at` on.
     #[inline]
     fn nibbles_of<const T: usize, const SIZE: usize>(w: &[u8], at: usize) -> [__m256i; 8] {
-        let both = |i| _mm256_set_m128i(load_128(w, SIZE * (i + 4) + at), load_128(w, SIZE * i + at));
+        let both = |i| sixteen_bytes::<SIZE>(w, at, i);
         let both = [both(0), both(1), both(2), both(3)];
         let [a, b, c, d] = if T == 1 { both } else { columns(both) };
         let mask = _mm256_set1_epi8(15);
@@ -413,23 +413,9 @@ pub(super) fn add_scaled(sum: &mut __m256, products: __m256i, d: __m256, x: &Q8x
     *sum = _mm256_fmadd_ps(_mm256_cvtepi32_ps(products), _mm256_mul_ps(d, load_f32(&x.d)), *sum);
 }
 
-/// Takes `middle` times the sums of the activations off the sums of eight blocks.
-#[inline]
-#[target_feature(enable = "avx2")]
-pub(super) fn less(products: __m256i, x: &Q8x256, middle: i16) -> __m256i {
-    _mm256_sub_epi32(products, _mm256_madd_epi16(load_i16(&x.sums), _mm256_set1_epi16(middle)))
-}
-
 /// Adds `d`, a factor a block, times the sums of the activations.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
 fn add_offsets(sum: &mut __m256, d: __m256, x: &Q8x256) {
     *sum = _mm256_fmadd_ps(d, load_f32(&x.offset), *sum);
-}
-
-#[inline]
-#[target_feature(enable = "avx2")]
-pub(super) fn load_i16(x: &[i16; 16]) -> __m256i {
-    // SAFETY: an unaligned load of 32 bytes.
-    unsafe { _mm256_loadu_si256(x.as_ptr().cast()) }
 }

@@ -6,7 +6,8 @@
 
 use std::arch::x86_64::*;
 
-use super::avx2_dot::load_i8;
+use super::avx2_dot::{load_i8, load_i16};
+use super::unpack::by_64;
 use crate::q8::Q8x256;
 
 pub(super) mod avx2 {
@@ -128,7 +129,6 @@ macro_rules! with_dpbusd {
     ($set:ident, $features:literal, $dpbusd:ident) => {
         pub(super) mod $set {
             use super::*;
-            use crate::x86::gemv::less;
             use std::arch::x86_64::$dpbusd as dpbusd;
 
             #[inline]
@@ -213,11 +213,11 @@ fn sums_of_lanes(v: [__m256i; 4]) -> __m256i {
     add(by_32(add(by_64(v[0], v[1])), add(by_64(v[2], v[3]))))
 }
 
-/// Of the lanes of `a` and `b` the low 64 bits, and the high ones.
+/// Takes `middle` times the sums of the activations off the sums of eight blocks.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn by_64(a: __m256i, b: __m256i) -> [__m256i; 2] {
-    [_mm256_unpacklo_epi64(a, b), _mm256_unpackhi_epi64(a, b)]
+pub(super) fn less(products: __m256i, x: &Q8x256, middle: i16) -> __m256i {
+    _mm256_sub_epi32(products, _mm256_madd_epi16(load_i16(&x.sums), _mm256_set1_epi16(middle)))
 }
 
 /// Of every 64 bits of the lanes of `a` and `b` the low 32, and the high ones.

@@ -60,11 +60,18 @@ pub(super) fn f16_8(w: &[u8], at: usize) -> __m256 {
     _mm256_cvtph_ps(_mm_set1_epi16(i16::from_le_bytes([w[at], w[at + 1]])))
 }
 
+/// The sixteen bytes at `at` of blocks i and i + 4 of `SIZE` bytes.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) fn sixteen_bytes<const SIZE: usize>(w: &[u8], at: usize, i: usize) -> __m256i {
+    _mm256_set_m128i(load_128(w, SIZE * (i + 4) + at), load_128(w, SIZE * i + at))
+}
+
 /// The nibbles at `at` of blocks i and i + 4 of `SIZE` bytes, in the order of [`crate::q8::Q8x256::paired`].
 #[inline]
 #[target_feature(enable = "avx2")]
 fn nibble_pairs<const SIZE: usize>(w: &[u8], at: usize, i: usize) -> [__m256i; 2] {
-    let both = _mm256_set_m128i(load_128(w, SIZE * (i + 4) + at), load_128(w, SIZE * i + at));
+    let both = sixteen_bytes::<SIZE>(w, at, i);
     let mask = _mm256_set1_epi8(15);
     [_mm256_and_si256(both, mask), _mm256_and_si256(_mm256_srli_epi16(both, 4), mask)]
 }
@@ -73,8 +80,7 @@ fn nibble_pairs<const SIZE: usize>(w: &[u8], at: usize, i: usize) -> [__m256i; 2
 #[inline]
 #[target_feature(enable = "avx2")]
 pub(super) fn byte_pairs<const SIZE: usize>(w: &[u8], at: usize, i: usize) -> [__m256i; 2] {
-    let half = |at| _mm256_set_m128i(load_128(w, SIZE * (i + 4) + at), load_128(w, SIZE * i + at));
-    [half(at), half(at + 16)]
+    [sixteen_bytes::<SIZE>(w, at, i), sixteen_bytes::<SIZE>(w, at + 16, i)]
 }
 
 /// As [`nibble_pairs`], of a 256-element block.
@@ -165,10 +171,13 @@ pub(super) fn pair(a: __m256i, b: __m256i) -> [__m256i; 2] {
 #[inline]
 #[target_feature(enable = "avx2")]
 pub(super) fn four(a: [__m256i; 2], b: [__m256i; 2]) -> [__m256i; 4] {
-    [
-        _mm256_unpacklo_epi64(a[0], b[0]),
-        _mm256_unpackhi_epi64(a[0], b[0]),
-        _mm256_unpacklo_epi64(a[1], b[1]),
-        _mm256_unpackhi_epi64(a[1], b[1]),
-    ]
+    let ([a, b], [c, d]) = (by_64(a[0], b[0]), by_64(a[1], b[1]));
+    [a, b, c, d]
+}
+
+/// Of the lanes of `a` and `b` the low 64 bits, and the high ones.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) fn by_64(a: __m256i, b: __m256i) -> [__m256i; 2] {
+    [_mm256_unpacklo_epi64(a, b), _mm256_unpackhi_epi64(a, b)]
 }
