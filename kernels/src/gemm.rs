@@ -17,7 +17,7 @@ use crate::q8::Q8Row;
 pub(crate) const STEP: usize = 32;
 /// Most rows of a panel and tokens of a tile that a micro-kernel takes.
 const MAX_ROWS: usize = 16;
-const MAX_TOKENS: usize = 32;
+const MAX_TOKENS: usize = 128;
 
 /// What a SIMD register holds.
 #[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
@@ -65,6 +65,9 @@ pub(crate) enum Kind {
     /// Signed bytes of two tokens interleaved.
     #[cfg(target_arch = "aarch64")]
     Pairs,
+    /// Integers of 16 bits of a token after another, high bytes and low bytes apart, with a scale a chunk.
+    #[cfg(target_arch = "x86_64")]
+    Fixed,
 }
 
 /// Lays a chunk of a panel's rows, slices of equal length, open.
@@ -92,11 +95,25 @@ pub struct Gemm {
     /// Vectors that [`STEP`] elements take, of a panel and of a token.
     pub(crate) panel_step: usize,
     pub(crate) input_step: usize,
+    /// Vectors of a chunk besides its steps, of a panel and of a token.
+    pub(crate) panel_rest: usize,
+    pub(crate) input_rest: usize,
     /// Lays a chunk of a panel's rows (`rows` slices of equal length) open.
     pub(crate) pack: Pack,
+    /// Where what `pack` makes is not yet what `multiply` reads.
+    pub(crate) fixed: Option<Fixed>,
     /// Lays a chunk of `n` tokens from `first` on down.
     pub(crate) spread: unsafe fn(x: Activations<'_>, first: usize, n: usize, k: Chunk, input: &mut [Vector]),
     pub(crate) multiply: Multiply,
+}
+
+/// Brings weights that were laid open to one scale a row and chunk.
+#[derive(Clone, Copy)]
+pub(crate) struct Fixed {
+    /// Vectors that [`STEP`] elements of weights laid open take.
+    pub open_step: usize,
+    /// Fills a panel from those of a chunk.
+    pub bring: unsafe fn(open: &[Vector], panel: &mut [Vector]),
 }
 
 /// Where a micro-kernel puts its results.
@@ -171,13 +188,13 @@ impl Spread {
             return Vec::new();
         }
         self.layout = layout;
-        let step = gemm.input_step;
-        let mut rest = self.data.first(k.div_ceil(STEP) * step * n_tokens);
+        let len = gemm.chunks(k).map(|chunk| gemm.input_len(chunk)).sum::<usize>();
+        let mut rest = self.data.first(len * n_tokens);
         let mut parts = Vec::with_capacity(k.div_ceil(gemm.chunk) * n_tokens.div_ceil(gemm.tokens));
         for chunk in gemm.chunks(k) {
             for (first, n) in gemm.tiles(n_tokens) {
                 let data;
-                (data, rest) = rest.split_at_mut(chunk.steps() * step * n);
+                (data, rest) = rest.split_at_mut(gemm.input_len(chunk) * n);
                 parts.push(SpreadPart { chunk, first, n, data });
             }
         }
@@ -200,6 +217,11 @@ impl Gemm {
     fn chunks(&self, k: usize) -> impl Iterator<Item = Chunk> + use<> {
         let len = self.chunk;
         (0..k).step_by(len).map(move |start| Chunk { k, start, len: len.min(k - start) })
+    }
+
+    /// Vectors of a chunk of a token.
+    fn input_len(&self, chunk: Chunk) -> usize {
+        chunk.steps() * self.input_step + self.input_rest
     }
 
     /// The tokens of each tile.
@@ -235,9 +257,18 @@ impl Gemm {
         let mut input = x.data.all();
         for chunk in self.chunks(k) {
             let steps = chunk.steps();
-            let panel_len = steps * self.panel_step;
-            let panels = panel.0.first(n_panels * panel_len);
+            let panel_len = steps * self.panel_step + self.panel_rest;
+            let open_len = self.fixed.map_or(0, |fixed| steps * fixed.open_step);
+            let (panels, open) = panel.0.first(n_panels * panel_len + open_len).split_at_mut(n_panels * panel_len);
             let bytes = [chunk.start, chunk.start + chunk.len].map(|k| k / ty.block_len() * ty.block_bytes());
+            // What comes next, these rows' next chunk or the first one of those behind them.
+            let next = if chunk.start + chunk.len < k { bytes[1] } else { w.len() };
+            let mut to_fetch = 0..n_rows;
+            let mut fetch_rows = |n: usize| {
+                for r in to_fetch.by_ref().take(n) {
+                    fetch(w.as_ptr().wrapping_add(r * row_bytes + next), bytes[1] - bytes[0]);
+                }
+            };
             for (p, panel) in panels.chunks_exact_mut(panel_len).enumerate() {
                 // Rows beyond the last repeat it; their results are dropped.
                 let mut rows: [&[u8]; MAX_ROWS] = [&[]; MAX_ROWS];
@@ -247,19 +278,23 @@ impl Gemm {
                     *row = &w[start + bytes[0]..start + bytes[1]];
                 }
                 // SAFETY: the set is there only if the processor has its instructions.
-                unsafe { (self.pack)(rows, panel) };
+                unsafe {
+                    match self.fixed {
+                        None => (self.pack)(rows, panel),
+                        Some(Fixed { bring, .. }) => {
+                            (self.pack)(rows, open);
+                            fetch_rows(self.rows);
+                            bring(open, panel);
+                        }
+                    }
+                }
             }
-            // What comes next, these rows' next chunk or the first one of those behind them.
-            let next = if chunk.start + chunk.len < k { bytes[1] } else { w.len() };
-            let mut to_fetch = 0..n_rows;
             let (whole_panels, rest_panels) = panels.split_at(whole * panel_len);
             let add = chunk.start > 0;
             for (first, n) in self.tiles(n_tokens) {
                 let x;
-                (x, input) = input.split_at(steps * self.input_step * n);
-                for r in to_fetch.by_ref().take((n_rows * n).div_ceil(n_tokens)) {
-                    fetch(w.as_ptr().wrapping_add(r * row_bytes + next), bytes[1] - bytes[0]);
-                }
+                (x, input) = input.split_at(self.input_len(chunk) * n);
+                fetch_rows((n_rows * n).div_ceil(n_tokens));
                 if whole > 0 {
                     let out = Out { first: tile.column(first), stride: tile.stride(), add };
                     // SAFETY: the tile lends its rows of the tokens up to first + n.

@@ -1,21 +1,24 @@
-//! The set with AMX, for products with many tokens. All else is of the set with AVX-512 and VNNI.
+//! The set with AMX, for products of quantized weights with many tokens. All else is of the set with AVX-512 and VNNI.
 //!
 //! AMX has eight registers of sixteen rows of 64 bytes. One instruction adds the products of up to sixteen tokens and
-//! sixteen rows of weights, 64 elements of K long, which it takes as long for as for the fewer that share a scale. What is
-//! left is to scale and add the integer sums: they go through memory to the registers of AVX-512, those of a step while
-//! those of the next ones are computed.
+//! sixteen rows of weights, 64 elements of K long, in the time of sixteen vector instructions. Integer sums that must be
+//! scaled every 32 elements, as those of the other sets, would take several times as long as that. So [`GROUP`] elements of a
+//! row or of a token, scaled, are brought to 16-bit integers of one scale, each 256 h + l with two signed bytes: three
+//! products of bytes take the place of one, hh, and hl and lh, and a sum is scaled once a group. What is left out, ll, is
+//! like the rounding a 65,000th of the largest product and of either sign.
 
 use std::arch::asm;
 use std::arch::x86_64::*;
 use std::mem::MaybeUninit;
 
-use super::avx512vnni::{self, add_scaled};
-use super::gemm::floats;
-use super::gemm_pack as pack;
-use super::tile::{self, QUADS, Step, Tile, panel_step};
+use super::avx512_open::put;
+use super::avx512vnni;
+use super::gemm::load;
+use super::tile::{QUADS, panel_step};
 use crate::format::TensorType;
-use crate::gemm::{Gemm, Out, Pack, ROW_INPUT, STEP, Vector};
+use crate::gemm::{Chunk, Fixed, Gemm, Kind, Out, STEP, Vector};
 use crate::isa::Kernels;
+use crate::matmul::Activations;
 
 /// The set, where the processor has the features and the system lets the process use them.
 pub(crate) fn detect() -> Option<&'static Kernels> {
@@ -57,31 +60,160 @@ fn permitted() -> bool {
 /// The micro-kernel for weights of a type.
 fn gemm(ty: TensorType) -> Gemm {
     use TensorType::*;
+    let open = avx512vnni::gemm(ty);
     match ty {
-        Q4_0 => bytes::<1, 8>(pack::q4_0::<8>),
-        Q4_1 => bytes::<1, 0>(pack::q4_1),
-        Q5_0 => bytes::<1, 16>(pack::q5_0::<16>),
-        Q5_1 => bytes::<1, 0>(pack::q5_1),
-        Q8_0 => bytes::<1, 128>(pack::q8_0_bytes::<0>),
-        Q2_K => bytes::<2, 0>(pack::q2_k),
-        Q3_K => bytes::<2, 4>(pack::q3_k::<4>),
-        Q4_K => bytes::<1, 0>(pack::q4_k),
-        Q5_K => bytes::<1, 0>(pack::q5_k),
-        Q6_K => bytes::<2, 32>(pack::q6_k::<32>),
-        IQ4_NL => bytes::<1, 128>(pack::iq4_nl_bytes::<0>),
-        F32 => floats(pack::f32),
-        F16 => floats(pack::f16),
-        BF16 => floats(pack::bf16),
+        Q4_0 => fixed::<1, 8, false>(open),
+        Q4_1 | Q4_K => fixed::<1, 8, true>(open),
+        Q5_0 => fixed::<1, 16, false>(open),
+        Q5_1 | Q5_K => fixed::<1, 16, true>(open),
+        Q8_0 | IQ4_NL => fixed::<1, 128, false>(open),
+        Q2_K => fixed::<2, 2, true>(open),
+        Q3_K => fixed::<2, 4, false>(open),
+        Q6_K => fixed::<2, 32, false>(open),
+        F32 | F16 | BF16 => open,
     }
 }
 
-/// For integers of a byte, from which `MIDDLE` has been taken off already.
-fn bytes<const SUBS: usize, const MIDDLE: i32>(pack: Pack) -> Gemm {
-    Gemm { tokens: 2 * TOKENS, ..tile::bytes::<SUBS, MIDDLE>(pack, multiply_bytes::<SUBS, MIDDLE>) }
+/// Elements of K that share a scale: as many as let two panels and sixteen tokens lie in the L1 cache.
+const GROUP: usize = 256;
+/// Rows of a panel, and the most tokens of a tile: those of an AMX register.
+const ROWS: usize = 16;
+const TOKENS: usize = 16;
+/// Bytes of a register's row, and so elements of K of a part, two steps, that an instruction multiplies.
+const LINE: usize = 64;
+/// Vectors of a part of a panel and of a token: the high bytes, then the low ones. An odd last step fills half of a part, for
+/// which a chunk has room; scales lie in the last two vectors.
+const PANEL_PART: usize = 4 * ROWS;
+const INPUT_PART: usize = 4;
+
+/// For weights that `open` lays open with SUBS scales a step: see [`bring`].
+fn fixed<const SUBS: usize, const CENTRE: i32, const OFFSETS: bool>(open: Gemm) -> Gemm {
+    Gemm {
+        kind: Kind::Fixed,
+        chunk: GROUP,
+        rows: ROWS,
+        tokens: 8 * TOKENS,
+        panel_step: PANEL_PART / 2,
+        panel_rest: PANEL_PART / 2 + 2,
+        input_step: INPUT_PART / 2,
+        input_rest: INPUT_PART / 2 + 2,
+        pack: open.pack,
+        fixed: Some(Fixed { open_step: open.panel_step, bring: bring::<SUBS, CENTRE, OFFSETS> }),
+        spread,
+        multiply,
+    }
 }
 
-/// Tokens of a tile, and rows of it: those of an AMX register.
-const TOKENS: usize = 16;
+/// The largest integer that weights become: rounding, and the half of 256 that is added to part it, stay within 16 bits.
+const LARGEST: f32 = 32600.0;
+
+/// Brings sixteen rows of a chunk to a scale each. `open` has unsigned integers u, scales d and, with OFFSETS, offsets, for d (u
+/// - CENTRE) or d u + offset; no u reaches 2 CENTRE. `panel` takes parts of high and of low bytes, four of a row side by side,
+/// and the scales.
+///
+/// A scale is NaN or infinite if one of the group's is; no less than 2⁻¹²⁸, where it is not 0.
+#[target_feature(enable = "avx512f,avx512bw")]
+fn bring<const SUBS: usize, const CENTRE: i32, const OFFSETS: bool>(open: &[Vector], panel: &mut [Vector]) {
+    let open: &[[Vector; 2]] = open.as_chunks().0;
+    let step = panel_step(SUBS, if OFFSETS { 0 } else { CENTRE });
+    // SAFETY: here and below, a pair of vectors is 64 bytes.
+    let load = |pair: &[Vector; 2]| unsafe { _mm512_loadu_si512(pair.as_ptr().cast()) };
+    let centre = _mm512_set1_ps(CENTRE as f32);
+    // The products of d and CENTRE, and what is added to u - CENTRE times d.
+    let floats = |step: &[[Vector; 2]], sub: usize| {
+        let d = _mm512_mul_ps(_mm512_castsi512_ps(load(&step[QUADS + sub])), centre);
+        if !OFFSETS {
+            return [d, _mm512_setzero_ps()];
+        }
+        [d, _mm512_add_ps(_mm512_castsi512_ps(load(&step[QUADS + SUBS + sub])), d)]
+    };
+    // Of each row; the bits of floats without a sign order as they do, and NaN above all.
+    let mut largest = _mm512_setzero_si512();
+    for step in open.chunks_exact(step) {
+        for sub in 0..SUBS {
+            let [d, offset] = floats(step, sub);
+            let bound = _mm512_castps_si512(_mm512_add_ps(_mm512_abs_ps(d), _mm512_abs_ps(offset)));
+            largest = _mm512_max_epi32(largest, _mm512_and_si512(bound, _mm512_set1_epi32(i32::MAX)));
+        }
+    }
+    let largest = _mm512_castsi512_ps(largest);
+    let inverse = _mm512_div_ps(_mm512_set1_ps(LARGEST), largest);
+    // In both halves of 32 bits. What is no number becomes 0.
+    let integer = |v| {
+        let low_twice = _mm512_set4_epi32(0x0d0c_0d0c, 0x0908_0908, 0x0504_0504, 0x0100_0100);
+        _mm512_shuffle_epi8(_mm512_cvtps_epi32(_mm512_mul_ps(v, inverse)), low_twice)
+    };
+    // u takes the high byte of 16 bits, less a half of their range, so that the high half of the doubled product with d ·
+    // CENTRE is as wanted, rounded.
+    let to_high = _mm512_set1_epi16(8 + 7 - CENTRE.ilog2() as i16);
+    let odd_to_high = _mm512_set1_epi16(7 - CENTRE.ilog2() as i16);
+    let half_range = _mm512_set1_epi16(i16::MIN);
+    for (s, step) in open.chunks_exact(step).enumerate() {
+        let (high, low) = panel[s / 2 * PANEL_PART..][..PANEL_PART].split_at_mut(PANEL_PART / 2);
+        for sub in 0..SUBS {
+            let [d, offset] = floats(step, sub).map(integer);
+            let offset = _mm512_add_epi16(offset, _mm512_set1_epi16(128));
+            for i in sub * QUADS / SUBS..(sub + 1) * QUADS / SUBS {
+                let u = load(&step[i]);
+                let even = _mm512_xor_si512(_mm512_sllv_epi16(u, to_high), half_range);
+                // a ^ (b & c)
+                const XOR_AND: i32 = 0x78;
+                let high_byte = _mm512_set1_epi16(0xff00u16 as i16);
+                let odd = _mm512_ternarylogic_epi32::<XOR_AND>(
+                    half_range,
+                    _mm512_sllv_epi16(u, odd_to_high),
+                    high_byte,
+                );
+                let [even, odd] = [even, odd].map(|v| _mm512_add_epi16(_mm512_mulhrs_epi16(v, d), offset));
+                const ODD: u64 = 0xaaaa_aaaa_aaaa_aaaa;
+                let less = _mm512_mask_blend_epi8(ODD, even, _mm512_slli_epi16::<8>(odd));
+                put(high, s % 2 * QUADS + i, _mm512_mask_blend_epi8(ODD, _mm512_srli_epi16::<8>(even), odd));
+                put(low, s % 2 * QUADS + i, _mm512_xor_si512(less, _mm512_set1_epi8(i8::MIN)));
+            }
+        }
+    }
+    let steps = open.len() / step;
+    if !steps.is_multiple_of(2) {
+        let part = &mut panel[steps / 2 * PANEL_PART..][..PANEL_PART];
+        for i in (QUADS..2 * QUADS).chain(3 * QUADS..4 * QUADS) {
+            put(part, i, _mm512_setzero_si512());
+        }
+    }
+    // A product of high bytes is 65,536 of products, and is added up with those of a high and a low byte as 256.
+    let scale = _mm512_mul_ps(largest, _mm512_set1_ps(256.0 / LARGEST));
+    put(panel, panel.len() / 2 - 1, _mm512_castps_si512(scale));
+}
+
+/// Brings a chunk of `n` tokens from `first` on to a scale each: of a token the high bytes, the low bytes, and the scale.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+fn spread(x: Activations<'_>, first: usize, n: usize, k: Chunk, input: &mut [Vector]) {
+    /// The largest of a block becomes this many times as large, or 32,639 less 128 half of 256.
+    const TIMES: f32 = 257.0;
+    for (t, input) in input.chunks_exact_mut(input.len() / n).enumerate() {
+        let x = x.q8_row(first + t, k);
+        let largest = x.d.iter().fold(0, |max, d| max.max(d.to_bits() & i32::MAX as u32));
+        let largest = f32::from_bits(largest);
+        let bytes: &mut [u8] = bytemuck::cast_slice_mut(input);
+        let (parts, rest) = bytes.split_at_mut(bytes.len() - LINE);
+        rest[..4].copy_from_slice(&(largest / TIMES).to_ne_bytes());
+        for (s, (qs, d)) in x.qs.as_chunks::<STEP>().0.iter().zip(x.d).enumerate() {
+            let times = _mm512_set1_ps(d / largest * TIMES);
+            let part = &mut parts[s / 2 * 2 * LINE..][..2 * LINE];
+            let (high, low) = part.split_at_mut(LINE);
+            for (i, qs) in qs.as_chunks::<16>().0.iter().enumerate() {
+                // SAFETY: a load of 16 bytes.
+                let q = _mm512_cvtepi8_epi32(unsafe { _mm_loadu_si128(qs.as_ptr().cast()) });
+                let v = _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_cvtepi32_ps(q), times));
+                let h = _mm512_srai_epi32::<8>(_mm512_add_epi32(v, _mm512_set1_epi32(128)));
+                let at = s % 2 * STEP + 16 * i;
+                for (to, v) in [(&mut high[at..at + 16], h), (&mut low[at..at + 16], v)] {
+                    // SAFETY: a store of 16 bytes.
+                    unsafe { _mm_storeu_si128(to.as_mut_ptr().cast(), _mm512_cvtepi32_epi8(v)) };
+                }
+            }
+        }
+    }
+}
 
 /// What the registers hold: see the architecture's description of LDTILECFG.
 #[repr(C, align(64))]
@@ -94,120 +226,251 @@ struct Shapes {
 }
 
 impl Shapes {
-    /// Of register 0 the sums of `n` tokens, of 2 their activations and of 4 weights, of one of SUBS parts of a step.
-    fn new<const SUBS: usize>(n: usize) -> Self {
-        let (n, bytes, quads) = (n as u8, (STEP / SUBS) as u16, (QUADS / SUBS) as u8);
+    /// Of registers 0 to 3 the sums of `n` tokens, of 4 and 5 their activations, of 6 and 7 weights.
+    fn new(n: usize) -> Self {
         let (mut row_bytes, mut rows) = ([0; 16], [0; 16]);
-        for (register, shape) in [(0, (n, 64)), (2, (n, bytes)), (4, (quads, 64))] {
-            (rows[register], row_bytes[register]) = shape;
-        }
+        row_bytes[..8].fill(LINE as u16);
+        rows[..6].fill(n as u8);
+        rows[6..8].fill(ROWS as u8);
         Shapes { palette: 1, start_row: 0, reserved: [0; 14], row_bytes, rows }
     }
 }
 
+/// Integer sums of a tile, sixteen rows of a token after another: of either panel products of high bytes, and of high and low ones.
+#[repr(align(64))]
+struct Sums(MaybeUninit<[[[[i32; ROWS]; TOKENS]; 2]; 2]>);
+
 #[target_feature(enable = "avx512f")]
-unsafe fn multiply_bytes<const SUBS: usize, const MIDDLE: i32>(
-    panels: &[Vector],
-    n_panels: usize,
-    input: &[Vector],
-    n: usize,
-    out: Out,
-) {
-    // Few sizes, as every one is a function of a kilobyte for each kind of weights.
-    const SIZES: [usize; 6] = [1, 2, 4, 8, 12, TOKENS];
-    let tiles: [tile::Function; SIZES.len()] = tiles!(tile_bytes [SUBS, MIDDLE], 1 2 4 8 12 16);
-    let mut configured = 0;
-    for (p, panel) in panels.chunks_exact(panels.len() / n_panels).enumerate() {
-        let mut first = 0;
-        while first < n {
-            let size = SIZES.partition_point(|size| *size <= n - first) - 1;
-            let tokens = SIZES[size];
-            if tokens != configured {
-                configured = tokens;
-                let shapes = Shapes::new::<SUBS>(tokens);
-                // SAFETY: the shapes are within the registers' limits.
-                unsafe {
-                    asm!("ldtilecfg [{}]", in(reg) &shapes, options(readonly, nostack, preserves_flags))
-                };
-            }
-            // SAFETY: `out` lends the results of all panels and tokens; the registers are configured for the tile.
-            unsafe { tiles[size](Tile::new(panel, input, ROW_INPUT, (first, n), out, p)) };
-            first += tokens;
+unsafe fn multiply(panels: &[Vector], n_panels: usize, input: &[Vector], n: usize, out: Out) {
+    let (pairs, lone) = panels.split_at(panels.len() / n_panels * (n_panels / 2 * 2));
+    // SAFETY: by the contract.
+    unsafe {
+        if !pairs.is_empty() {
+            multiply_by::<2>(pairs, n_panels / 2, input, n, out);
+        }
+        if !lone.is_empty() {
+            let first = out.first.add(ROWS * (n_panels - 1));
+            multiply_by::<1>(lone, 1, input, n, Out { first, ..out });
         }
     }
     // SAFETY: nothing is expected in the registers; empty they need not be saved.
     unsafe { asm!("tilerelease", options(nomem, nostack, preserves_flags)) };
 }
 
-/// Parts of steps whose products are computed before the sums of an earlier one are used: it takes them a while.
-const AHEAD: usize = 2;
-/// Where sums lie by turns: more than AHEAD, a power of two.
-const BUFFERS: usize = 4;
-
-/// Integer sums, sixteen rows of a token after another.
-type Sums<const T: usize> = MaybeUninit<[[__m512i; 1]; T]>;
-
-/// Sixteen rows and T tokens, SUBS scales and offsets a step.
+/// Takes the products of so many times P panels and `n` tokens.
 ///
 /// # Safety
-/// As of [`tile::Function`]; the registers have the [`Shapes`] for T tokens.
+/// As of [`Multiply`](crate::gemm::Multiply).
 #[target_feature(enable = "avx512f")]
-unsafe fn tile_bytes<const T: usize, const SUBS: usize, const MIDDLE: i32>(tile: Tile<'_>) {
-    let mut acc = [[_mm512_setzero_ps(); 1]; T];
-    if tile.adds() {
-        for (t, acc) in acc.iter_mut().enumerate() {
-            // SAFETY: here and below, the tile lends the results of sixteen rows and T tokens.
-            *acc = unsafe { [_mm512_loadu_ps(tile.results(t))] };
+unsafe fn multiply_by<const P: usize>(panels: &[Vector], times: usize, input: &[Vector], n: usize, out: Out) {
+    let (panel_len, token_len) = (panels.len() / (times * P), input.len() / n);
+    let parts = panel_len / PANEL_PART;
+    assert!(panels.len() == times * P * panel_len && panel_len >= parts * PANEL_PART + 2);
+    assert!(input.len() == n * token_len && token_len >= parts * INPUT_PART + 2 && parts > 0);
+    let tokens_a_part = TOKENS.div_ceil(parts);
+    let mut configured = 0;
+    let mut sums = [const { Sums(MaybeUninit::uninit()) }; 2];
+    let [mut sums, mut before] = sums.each_mut();
+    let mut adder: Option<Adder<P>> = None;
+    for (p, panels) in panels.chunks_exact(P * panel_len).enumerate() {
+        for t in (0..n).step_by(TOKENS) {
+            let tokens = TOKENS.min(n - t);
+            if tokens != configured {
+                configured = tokens;
+                let shapes = Shapes::new(tokens);
+                // SAFETY: the shapes are within the registers' limits.
+                unsafe {
+                    asm!("ldtilecfg [{}]", in(reg) &shapes, options(readonly, nostack, preserves_flags))
+                };
+            }
+            let input = &input[t * token_len..];
+            // SAFETY: here and below, the registers have the shapes for these tokens, whose operands are as long as was made sure;
+            // `out` lends the results of all tokens and panels.
+            unsafe {
+                zero();
+                for part in 0..parts {
+                    let x = input.as_ptr().add(part * INPUT_PART);
+                    let w = panels.as_ptr().add(part * PANEL_PART);
+                    products::<P>(x, token_len, w, panel_len);
+                    // While these are computed, sums from before are scaled and added.
+                    if let Some(adder) = &mut adder {
+                        adder.add(tokens_a_part);
+                    }
+                }
+                store::<P>(sums);
+                let result = out.first.add(t * out.stride + P * ROWS * p);
+                adder = Some(Adder::new(sums, panels, (input, token_len, tokens), Out { first: result, ..out }));
+            }
+            std::mem::swap(&mut sums, &mut before);
         }
     }
-    let steps = tile.steps::<T, ROW_INPUT>(panel_step(SUBS, MIDDLE));
-    let parts = SUBS * steps.len();
-    let mut sums: [Sums<T>; BUFFERS] = [MaybeUninit::uninit(); BUFFERS];
-    // The products of the parts up to the last one are computed ahead of their use.
-    let mut computed = 0..parts;
-    for part in 0..parts {
-        for next in computed.by_ref().take(if part == 0 { AHEAD + 1 } else { 1 }) {
-            // SAFETY: the registers have the shapes, by the contract.
-            unsafe { products::<T, SUBS>(&steps.at(next / SUBS), next % SUBS, &mut sums[next % BUFFERS]) };
-        }
-        let (step, sub) = (steps.at(part / SUBS), part % SUBS);
-        // SAFETY: they were filled AHEAD turns before, and are filled again in the turns after this one.
-        let sums = unsafe { sums[part % BUFFERS].assume_init_ref() };
-        add_scaled::<T, 1, SUBS, MIDDLE>(&step, sub, sums, &mut acc);
-    }
-    for (t, [acc]) in acc.into_iter().enumerate() {
+    if let Some(mut adder) = adder {
         // SAFETY: as above.
-        unsafe { _mm512_storeu_ps(tile.results(t), acc) };
+        unsafe { adder.add(TOKENS) };
     }
 }
 
-/// The products of part `sub` of a step.
+/// Adds the products of a part to the sums: in registers 0 and 1 those of high bytes, and of high and low ones, in 2 and 3 the
+/// same of a second panel.
 ///
 /// # Safety
-/// The registers have the [`Shapes`] for T tokens.
-#[inline]
-#[target_feature(enable = "avx512f")]
-unsafe fn products<const T: usize, const SUBS: usize>(
-    step: &Step<'_, T, ROW_INPUT>,
-    sub: usize,
-    sums: &mut Sums<T>,
-) {
-    const STRIDE: usize = 64;
-    const { assert!(STRIDE == size_of::<[Vector; ROW_INPUT]>() && STRIDE == size_of::<[Vector; 2]>()) };
-    // SAFETY: reads the part's bytes of T tokens and its pairs of vectors, and writes T rows of sums, 64 bytes apart all.
+/// The registers have [`Shapes`]; `x` is a part of as many tokens, `token_len` vectors apart, and `w` of P panels, `panel_len`
+/// vectors apart.
+#[inline(always)]
+unsafe fn products<const P: usize>(x: *const Vector, token_len: usize, w: *const Vector, panel_len: usize) {
+    // SAFETY: reads the part of all tokens and rows; no other code uses the registers.
     unsafe {
         asm!(
-            "tileloadd tmm2, [{x} + {stride}*1]",
-            "tileloadd tmm4, [{w} + {stride}*1]",
+            "tileloadd tmm4, [{x} + {token}*1]",
+            "tileloadd tmm6, [{w} + {line}*1]",
+            "tileloadd tmm5, [{x} + {token}*1 + {line_bytes}]",
+            "tileloadd tmm7, [{w} + {line}*1 + {line_bytes}*{rows}]",
+            "tdpbssd tmm0, tmm4, tmm6",
+            "tdpbssd tmm1, tmm4, tmm7",
+            "tdpbssd tmm1, tmm5, tmm6",
+            x = in(reg) x,
+            w = in(reg) w,
+            token = in(reg) token_len * size_of::<Vector>(),
+            line = in(reg) LINE,
+            line_bytes = const LINE,
+            rows = const ROWS,
+            options(readonly, nostack, preserves_flags),
+        );
+        if P == 2 {
+            asm!(
+                "tileloadd tmm6, [{w} + {line}*1]",
+                "tileloadd tmm7, [{w} + {line}*1 + {line_bytes}*{rows}]",
+                "tdpbssd tmm2, tmm4, tmm6",
+                "tdpbssd tmm3, tmm4, tmm7",
+                "tdpbssd tmm3, tmm5, tmm6",
+                w = in(reg) w.add(panel_len),
+                line = in(reg) LINE,
+                line_bytes = const LINE,
+                rows = const ROWS,
+                options(readonly, nostack, preserves_flags),
+            );
+        }
+    }
+}
+
+/// Empties the registers of the sums.
+///
+/// # Safety
+/// They have [`Shapes`].
+#[inline(always)]
+unsafe fn zero() {
+    // SAFETY: no other code uses the registers.
+    unsafe {
+        asm!(
             "tilezero tmm0",
-            "tdpbssd tmm0, tmm2, tmm4",
-            "tilestored [{sums} + {stride}*1], tmm0",
-            x = in(reg) step.input().cast::<u8>().add(STEP / SUBS * sub),
-            w = in(reg) step.pair(QUADS / SUBS * sub),
-            sums = in(reg) sums.as_mut_ptr(),
-            stride = in(reg) STRIDE,
-            out("tmm0") _, out("tmm2") _, out("tmm4") _,
+            "tilezero tmm1",
+            "tilezero tmm2",
+            "tilezero tmm3",
+            options(nomem, nostack, preserves_flags)
+        );
+    }
+}
+
+/// Stores the sums of P panels.
+///
+/// # Safety
+/// The registers have [`Shapes`].
+#[inline(always)]
+unsafe fn store<const P: usize>(sums: &mut Sums) {
+    let sums: *mut [[[[i32; ROWS]; TOKENS]; 2]; 2] = sums.0.as_mut_ptr();
+    // SAFETY: sums have room for sixteen tokens of each register.
+    unsafe {
+        asm!(
+            "tilestored [{sums} + {line}*1], tmm0",
+            "tilestored [{sums} + {line}*1 + {line_bytes}*{tokens}], tmm1",
+            sums = in(reg) sums,
+            line = in(reg) LINE,
+            line_bytes = const LINE,
+            tokens = const TOKENS,
             options(nostack, preserves_flags),
         );
+        if P == 2 {
+            asm!(
+                "tilestored [{sums} + {line}*1 + 2*{line_bytes}*{tokens}], tmm2",
+                "tilestored [{sums} + {line}*1 + 3*{line_bytes}*{tokens}], tmm3",
+                sums = in(reg) sums,
+                line = in(reg) LINE,
+                line_bytes = const LINE,
+                tokens = const TOKENS,
+                options(nostack, preserves_flags),
+            );
+        }
+    }
+}
+
+/// Scales the sums of P panels and adds them to the results, some tokens after others.
+struct Adder<const P: usize> {
+    /// The panels' scales.
+    d: [__m512; P],
+    /// Tokens that are left, and of the next one the sums, the scale and the first result.
+    left: usize,
+    sums: *const [i32; ROWS],
+    scale: *const Vector,
+    result: *mut f32,
+    token_len: usize,
+    stride: usize,
+    /// The results that are added to: all or none.
+    added: __mmask16,
+}
+
+impl<const P: usize> Adder<P> {
+    /// For the sums of panels and of so many tokens, the first ones of the input, each of so many vectors.
+    ///
+    /// # Safety
+    /// Until they are added the sums stay as they are, and `out` lends the results.
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    unsafe fn new(sums: &Sums, panels: &[Vector], input: (&[Vector], usize, usize), out: Out) -> Self {
+        let (input, token_len, left) = input;
+        assert!(left * token_len <= input.len());
+        let mut d = [_mm512_setzero_ps(); P];
+        for (d, panel) in d.iter_mut().zip(panels.chunks_exact(panels.len() / P)) {
+            let [.., low, high] = panel else { panic!("a panel has its scales") };
+            *d = _mm512_castsi512_ps(_mm512_inserti64x4::<1>(_mm512_castsi256_si512(load(low)), load(high)));
+        }
+        Adder {
+            d,
+            left,
+            sums: sums.0.as_ptr().cast(),
+            scale: input[token_len - 2..].as_ptr(),
+            result: out.first,
+            token_len,
+            stride: out.stride,
+            added: if out.add { !0 } else { 0 },
+        }
+    }
+
+    /// Adds those of at most `n` tokens more.
+    ///
+    /// # Safety
+    /// As of [`Adder::new`].
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    unsafe fn add(&mut self, n: usize) {
+        let n = n.min(self.left);
+        self.left -= n;
+        for _ in 0..n {
+            // SAFETY: a token is left, by the contract with sums and results.
+            unsafe {
+                let x = _mm512_set1_ps(*self.scale.cast());
+                for (p, d) in self.d.iter().enumerate() {
+                    let sums = self.sums.add(2 * TOKENS * p);
+                    let high = _mm512_load_si512(sums.cast());
+                    let cross = _mm512_load_si512(sums.add(TOKENS).cast());
+                    let sum = _mm512_cvtepi32_ps(_mm512_add_epi32(_mm512_slli_epi32::<8>(high), cross));
+                    let result = self.result.add(ROWS * p);
+                    let start = _mm512_maskz_loadu_ps(self.added, result);
+                    _mm512_storeu_ps(result, _mm512_fmadd_ps(sum, _mm512_mul_ps(*d, x), start));
+                }
+                self.sums = self.sums.add(1);
+            }
+            self.scale = self.scale.wrapping_add(self.token_len);
+            self.result = self.result.wrapping_add(self.stride);
+        }
     }
 }

@@ -38,7 +38,8 @@ pub(super) const SET: Kernels = Kernels {
     ..avx2::SET
 };
 
-fn gemm(ty: TensorType) -> Gemm {
+/// The micro-kernel for weights of a type.
+pub(super) fn gemm(ty: TensorType) -> Gemm {
     avx512_floats::gemm(ty).unwrap_or_else(|| {
         let gemm = tile::gemm::<Avx512Vnni>(ty);
         Gemm { pack: avx512_open::pack(ty).unwrap_or(gemm.pack), ..gemm }
@@ -125,7 +126,7 @@ fn weights<const T: usize, const P: usize>(step: &Step<'_, T, ROW_INPUT, P>, p: 
 /// Adds integer sums, scaled, and the offsets, if they are stored.
 #[inline]
 #[target_feature(enable = "avx512f")]
-pub(super) fn add_scaled<const T: usize, const P: usize, const SUBS: usize, const MIDDLE: i32>(
+fn add_scaled<const T: usize, const P: usize, const SUBS: usize, const MIDDLE: i32>(
     step: &Step<'_, T, ROW_INPUT, P>,
     sub: usize,
     sums: &[[__m512i; P]; T],
