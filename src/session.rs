@@ -13,9 +13,8 @@ use rayon::ThreadPool;
 use std::iter::once;
 use std::sync::Arc;
 
-/// Tokens taken through the layers at once in prefill.
-const PREFILL_CHUNK: usize = 128;
-/// The same where memory is short: more than a few, so that a weight is not laid open for them alone.
+/// Tokens of a prompt that are taken through the layers at once where memory is short: more than a few, so that a weight is not
+/// laid open for them alone.
 const SMALL_CHUNK: usize = 32;
 /// Positions whose logits are computed at once where several are wanted: few, so that they are computed alike.
 const LOGITS_CHUNK: usize = FEW_TOKENS;
@@ -111,7 +110,7 @@ pub struct SessionOptions {
     pub threads: Option<usize>,
     /// Threads for one token or a few at a time, which memory keeps waiting; `None` is as many as `threads`.
     pub decode_threads: Option<usize>,
-    /// Less memory for less speed: prompts go in parts of 32 tokens, not 128, and keys and values are not on large
+    /// Less memory for less speed: prompts go in parts of 32 tokens, not 128 or more, and keys and values are not on large
     /// pages. Results differ by rounding where what is left of a prompt in the one case is a few tokens, in the other
     /// not.
     pub low_memory: bool,
@@ -217,7 +216,7 @@ impl Session {
     }
 
     /// As [`Session::prefill`], asking `go_on(position)` after each part of the prompt but the last whether to go on:
-    /// parts are what the session computes at once, 128 tokens, or 32 where it is set to take little memory. Returns how
+    /// parts are what the session computes at once, 128 tokens or some more, or 32 where it is set to take little memory. Returns how
     /// many of the ids it took; the logits are those after the last of them.
     ///
     /// # Errors
@@ -401,7 +400,7 @@ impl Session {
 
     /// Tokens taken at once.
     fn chunk(&self) -> usize {
-        if self.low_memory { SMALL_CHUNK } else { PREFILL_CHUNK }
+        if self.low_memory { SMALL_CHUNK } else { self.model.kernels().pass }
     }
 
     /// Takes ids; the hidden states of the last `wanted` of them are left.

@@ -157,7 +157,7 @@ typedef struct brooklet_session_options {
      */
     int32_t kv_type;
     /*
-     1: prompts go in parts of 32 tokens, not 128, and keys and values are not on large pages. Default 0.
+     1: prompts go in parts of 32 tokens, not 128 or more, and keys and values are not on large pages. Default 0.
      */
     int32_t low_memory;
 } brooklet_session_options;
@@ -469,7 +469,7 @@ enum brooklet_status brooklet_session_load(const struct brooklet_session *of,
 
 /*
  From any thread: the call that takes or draws tokens now, and every later one, ends with BROOKLET_STATUS_ABORTED,
- within the time of one token or of one part of a prompt (128 tokens, with low_memory 32). It does not wait for that.
+ within the time of one token or of one part of a prompt (at most 192 tokens, with low_memory 32). It does not wait for that.
  */
 enum brooklet_status brooklet_session_abort(const struct brooklet_session *of);
 

@@ -145,7 +145,7 @@ pub struct SessionOptions {
     pub decode_threads: u32,
     /// A brooklet_kv_type.
     pub kv_type: i32,
-    /// 1: prompts go in parts of 32 tokens, not 128, and keys and values are not on large pages. Default 0.
+    /// 1: prompts go in parts of 32 tokens, not 128 or more, and keys and values are not on large pages. Default 0.
     pub low_memory: i32,
 }
 

@@ -361,7 +361,7 @@ pub unsafe extern "C" fn brooklet_session_load(of: *const Session, path: *const 
 }
 
 /// From any thread: the call that takes or draws tokens now, and every later one, ends with BROOKLET_STATUS_ABORTED,
-/// within the time of one token or of one part of a prompt (128 tokens, with low_memory 32). It does not wait for that.
+/// within the time of one token or of one part of a prompt (at most 192 tokens, with low_memory 32). It does not wait for that.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn brooklet_session_abort(of: *const Session) -> Status {
     guard(|| {

@@ -17,7 +17,7 @@ use crate::q8::Q8Row;
 pub(crate) const STEP: usize = 32;
 /// Most rows of a panel and tokens of a tile that a micro-kernel takes.
 const MAX_ROWS: usize = 16;
-const MAX_TOKENS: usize = 128;
+const MAX_TOKENS: usize = 192;
 
 /// What a SIMD register holds.
 #[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
@@ -259,7 +259,8 @@ impl Gemm {
             let steps = chunk.steps();
             let panel_len = steps * self.panel_step + self.panel_rest;
             let open_len = self.fixed.map_or(0, |fixed| steps * fixed.open_step);
-            let (panels, open) = panel.0.first(n_panels * panel_len + open_len).split_at_mut(n_panels * panel_len);
+            let (panels, open) =
+                panel.0.first(n_panels * panel_len + open_len).split_at_mut(n_panels * panel_len);
             let bytes = [chunk.start, chunk.start + chunk.len].map(|k| k / ty.block_len() * ty.block_bytes());
             // What comes next, these rows' next chunk or the first one of those behind them.
             let next = if chunk.start + chunk.len < k { bytes[1] } else { w.len() };

@@ -21,6 +21,9 @@ pub type Gemv = fn(w: &[u8], x: Few<'_>, out: &mut [&mut [f32]]);
 /// Those for one token, two, and so on.
 pub type Gemvs = &'static [Gemv];
 
+/// [`Kernels::pass`] of most sets.
+pub(crate) const PASS: usize = 128;
+
 /// The type of [`Kernels::quantize_q8`].
 pub type QuantizeQ8 = fn(x: &[f32], qs: &mut [i8], d: &mut [f32], sums: &mut [i16]);
 
@@ -37,6 +40,8 @@ pub struct Kernels {
     pub gemv: fn(TensorType) -> Option<Gemvs>,
     /// The micro-kernel for many tokens; without one they are multiplied one at a time.
     pub gemm: Option<fn(TensorType) -> Gemm>,
+    /// Tokens of a prompt to take at once: so many that laying the weights open for them is little of the work.
+    pub pass: usize,
     /// `out = x · rsqrt(mean(x²) + eps) · w`, all of one length.
     pub rms_norm: fn(x: &[f32], w: &[f32], eps: f32, out: &mut [f32]),
     /// `gate = silu(gate) · up`.

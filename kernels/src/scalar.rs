@@ -3,7 +3,7 @@
 pub(crate) mod attention;
 
 use crate::format;
-use crate::isa::Kernels;
+use crate::isa::{Kernels, PASS};
 use crate::q8::{Q8_BLOCK, Q8_SUM, quantize_block};
 
 /// The scalar set.
@@ -12,6 +12,7 @@ pub(crate) static KERNELS: Kernels = Kernels {
     quantize_q8,
     vec_dot: format::vec_dot,
     gemm: None,
+    pass: PASS,
     gemv: |_| None,
     rms_norm,
     silu_mul,

@@ -63,10 +63,13 @@ impl Case {
     /// Only the order of additions may differ from one product at a time. The largest difference seen is 1.3e-6 of
     /// Σ |w · x|.
     fn check(&self, kernels: &Kernels, out: &[f32]) {
+        self.check_within(kernels, out, 2e-6);
+    }
+
+    fn check_within(&self, kernels: &Kernels, out: &[f32], part_of_magnitude: f32) {
         assert_eq!(out.len(), self.expected.len());
         for ((result, expected), magnitude) in out.iter().zip(&self.expected).zip(&self.magnitude) {
-            if kernels.name == "amx" && (result - expected).abs() > 2e-6 * magnitude { eprintln!("RATIO {} {:e}", self.ty, (result - expected).abs() / magnitude); }
-            let bound = 2e-1 * magnitude;
+            let bound = part_of_magnitude * magnitude;
             let (name, ty) = (kernels.name, self.ty);
             assert!((result - expected).abs() <= bound, "{name}, {ty}: {result}, {expected}");
         }
@@ -109,20 +112,30 @@ fn product(kernels: &Kernels, case: &Case, tile_rows: usize, tokens: std::ops::R
     out
 }
 
+/// Whether operands of many tokens are rounded to 16 bits. Of Σ |w · x| of 256 elements the largest differences seen are
+/// 2.1e-5 and, where all products are the largest there can be, 5.7e-5.
+fn rounds(kernels: &Kernels, ty: TensorType) -> bool {
+    kernels.name == "amx" && ty.is_quantized()
+}
+
 /// Odd numbers of rows and tokens, K below, equal to and beyond the chunks of K; every number of tokens that a tile may have.
 #[test]
 fn results_depend_on_row_and_token_alone_and_are_the_products() {
     for kernels in all() {
         for ty in TensorType::ALL {
             let sizes = [(7, 256, 2), (19, 256, 5), (9, 768, 13), (33, 1280, 3)];
-            // And one fewer; AMX halves more than sixteen.
-            let tokens = [9, 11, 12, 16, 20, 28, 31].map(|n| (17, 256, n));
+            // And one fewer, sixteen of AMX and more than it takes in one go.
+            let tokens = [9, 11, 12, 16, 20, 28, 31, 200].map(|n| (17, 256, n));
             // Blocks of 32 need not fill a chunk.
             let part = (ty.block_len() <= 32).then_some((9, 544, 7));
             for (n_rows, k, n_tokens) in sizes.into_iter().chain(tokens).chain(part) {
                 let case = Case::new(kernels, ty, n_rows, k, n_tokens);
                 let whole = product(kernels, &case, n_rows, 0..n_tokens);
-                case.check(kernels, &whole);
+                if rounds(kernels, ty) {
+                    case.check_within(kernels, &whole, 3e-5);
+                } else {
+                    case.check(kernels, &whole);
+                }
                 for tile_rows in [1, 8, 100] {
                     assert_eq!(
                         product(kernels, &case, tile_rows, 0..n_tokens),
@@ -150,7 +163,40 @@ fn extreme_integers_do_not_overflow() {
                 let x = (0..5 * 512).map(|i| sign(i, x_period)).collect();
                 let case = Case::of(kernels, ty, 512, w, x);
                 let out = product(kernels, &case, 8, 0..5);
-                case.check(kernels, &out);
+                if rounds(kernels, ty) {
+                    case.check_within(kernels, &out, 1e-4);
+                } else {
+                    case.check(kernels, &out);
+                }
+            }
+        }
+    }
+}
+
+/// In a row or a token with what is no number every result is none, and no other result.
+#[test]
+fn what_is_no_number_shows_in_its_results_alone() {
+    for kernels in all() {
+        for ty in TensorType::ALL {
+            let (n_rows, k, n_tokens) = (20, 512, 20);
+            let (mut w, mut x) = (values(n_rows * k, 1), values(n_tokens * k, 2));
+            x[3 * k + 300] = f32::NAN;
+            x[5 * k + 5] = f32::INFINITY;
+            let mut case = Case::of(kernels, ty, k, std::mem::take(&mut w), x);
+            // Every type's blocks end or begin with an f16 or a float that all bits set make no number.
+            let row = case.row_bytes();
+            let block = ty.block_bytes();
+            case.w[7 * row + row - block..8 * row].fill(0xff);
+            let out = product(kernels, &case, 16, 0..n_tokens);
+            for (i, result) in out.iter().enumerate() {
+                let (t, r) = (i / n_rows, i % n_rows);
+                let finite = r != 7 && t != 3 && t != 5;
+                assert_eq!(
+                    result.is_finite(),
+                    finite,
+                    "{}, {ty}, row {r}, token {t}: {result}",
+                    kernels.name
+                );
             }
         }
     }

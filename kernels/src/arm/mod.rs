@@ -15,7 +15,7 @@ mod tiles;
 mod weights;
 
 use crate::format::TensorType::{self, *};
-use crate::isa::{Kernels, VecDot};
+use crate::isa::{Kernels, PASS, VecDot};
 use gemm::Tiles;
 use level::{DotProd, Level, Neon};
 use std::arch::is_aarch64_feature_detected;
@@ -41,6 +41,7 @@ const fn set<L: Level, T: Tiles>(name: &'static str) -> Kernels {
         vec_dot,
         gemv: gemv::gemv::<L>,
         gemm: Some(gemm::gemm::<T>),
+        pass: PASS,
         // SAFETY: as above.
         rms_norm: |x, w, eps, out| unsafe { float::rms_norm(x, w, eps, out) },
         // SAFETY: as above.

@@ -28,7 +28,7 @@ pub(crate) fn detect() -> Option<&'static Kernels> {
     (features == 3 && permitted()).then_some(&KERNELS)
 }
 
-static KERNELS: Kernels = Kernels { name: "amx", gemm: Some(gemm), ..avx512vnni::SET };
+static KERNELS: Kernels = Kernels { name: "amx", gemm: Some(gemm), pass: PASS, ..avx512vnni::SET };
 
 /// Asks for the permission that a process needs, as the registers make its signals' stacks larger.
 #[cfg(target_os = "linux")]
@@ -76,6 +76,8 @@ fn gemm(ty: TensorType) -> Gemm {
 
 /// Elements of K that share a scale: as many as let two panels and sixteen tokens lie in the L1 cache.
 const GROUP: usize = 256;
+/// Tokens of a pass. Laying weights open takes as long as multiplying them by 80 tokens; more than these would take memory.
+const PASS: usize = 192;
 /// Rows of a panel, and the most tokens of a tile: those of an AMX register.
 const ROWS: usize = 16;
 const TOKENS: usize = 16;
@@ -92,7 +94,7 @@ fn fixed<const SUBS: usize, const CENTRE: i32, const OFFSETS: bool>(open: Gemm) 
         kind: Kind::Fixed,
         chunk: GROUP,
         rows: ROWS,
-        tokens: 8 * TOKENS,
+        tokens: PASS,
         panel_step: PANEL_PART / 2,
         panel_rest: PANEL_PART / 2 + 2,
         input_step: INPUT_PART / 2,
@@ -299,7 +301,8 @@ unsafe fn multiply_by<const P: usize>(panels: &[Vector], times: usize, input: &[
                 }
                 store::<P>(sums);
                 let result = out.first.add(t * out.stride + P * ROWS * p);
-                adder = Some(Adder::new(sums, panels, (input, token_len, tokens), Out { first: result, ..out }));
+                adder =
+                    Some(Adder::new(sums, panels, (input, token_len, tokens), Out { first: result, ..out }));
             }
             std::mem::swap(&mut sums, &mut before);
         }

@@ -9,7 +9,7 @@ use super::attention;
 use super::avx2_dot::{self as dot, hsum};
 use super::gemv;
 use crate::format::{TensorType, float};
-use crate::isa::{Kernels, VecDot};
+use crate::isa::{Kernels, PASS, VecDot};
 use crate::q8::{Q8_BLOCK, Q8_SUM, Q8Row, block_scale};
 
 /// The set, where the processor has the features.
@@ -29,6 +29,7 @@ pub(super) const SET: Kernels = Kernels {
     vec_dot,
     gemv: gemv::avx2,
     gemm: Some(super::gemm::gemm),
+    pass: PASS,
     // SAFETY: as above.
     rms_norm: |x, w, eps, out| unsafe { rms_norm(x, w, eps, out) },
     // SAFETY: as above.

@@ -21,16 +21,16 @@ pub(super) const FLOATS: usize = 2 * STEP;
 pub(super) fn gemm(ty: TensorType) -> Gemm {
     use TensorType::*;
     match ty {
-        Q4_0 => bytes::<8, 1, 8>(pack::q4_0::<0>),
+        Q4_0 => bytes::<8, 1, 8>(pack::q4_0),
         Q4_1 => bytes::<8, 1, 0>(pack::q4_1),
-        Q5_0 => bytes::<4, 1, 16>(pack::q5_0::<0>),
+        Q5_0 => bytes::<4, 1, 16>(pack::q5_0),
         Q5_1 => bytes::<4, 1, 0>(pack::q5_1),
         Q8_0 => words(pack::q8_0),
         Q2_K => bytes::<4, 2, 0>(pack::q2_k),
-        Q3_K => bytes::<4, 2, 4>(pack::q3_k::<0>),
+        Q3_K => bytes::<4, 2, 4>(pack::q3_k),
         Q4_K => bytes::<8, 1, 0>(pack::q4_k),
         Q5_K => bytes::<4, 1, 0>(pack::q5_k),
-        Q6_K => bytes::<2, 2, 32>(pack::q6_k::<0>),
+        Q6_K => bytes::<2, 2, 32>(pack::q6_k),
         IQ4_NL => words(pack::iq4_nl),
         F32 => floats(pack::f32),
         F16 => floats(pack::f16),

@@ -5,8 +5,7 @@
 //! sixteen elements), then, in the types that store offsets, as many vectors of what a row's sum of activations is
 //! multiplied by.
 //!
-//! Where there are none, the integers stand for themselves less a constant. A function with a parameter LESS takes that off
-//! them, which makes signed bytes of them.
+//! Where there are none, the integers stand for themselves less a constant.
 
 use std::arch::x86_64::*;
 
@@ -19,18 +18,18 @@ use crate::format::iq4_nl::LEVELS;
 use crate::gemm::Vector;
 
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn q4_0<const LESS: i8>(w: &[&[u8]], panel: &mut [Vector]) {
-    pack_nibbles::<18, 1, LESS>(w, panel, 2)
+pub(super) fn q4_0(w: &[&[u8]], panel: &mut [Vector]) {
+    pack_nibbles::<18, 1>(w, panel, 2)
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(super) fn q4_1(w: &[&[u8]], panel: &mut [Vector]) {
-    pack_nibbles::<20, 2, 0>(w, panel, 4)
+    pack_nibbles::<20, 2>(w, panel, 4)
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn q5_0<const LESS: i8>(w: &[&[u8]], panel: &mut [Vector]) {
-    pack_32::<22, 1>(w, panel, |b| less::<LESS>(_mm256_or_si256(nibbles(b, 6), fifth_bits(b, 2))))
+pub(super) fn q5_0(w: &[&[u8]], panel: &mut [Vector]) {
+    pack_32::<22, 1>(w, panel, |b| _mm256_or_si256(nibbles(b, 6), fifth_bits(b, 2)))
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
@@ -51,9 +50,9 @@ pub(super) fn q2_k(w: &[&[u8]], panel: &mut [Vector]) {
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn q3_k<const LESS: i8>(w: &[&[u8]], panel: &mut [Vector]) {
+pub(super) fn q3_k(w: &[&[u8]], panel: &mut [Vector]) {
     let unpack = |b: &[u8; 110]| [sixteen(q3_scales(b), f16_8(b, 108))];
-    let q = |b: &[u8; 110], j| less::<LESS>(_mm256_or_si256(two_bits(b, 32, j), bit(load(b, 0), j, 4)));
+    let q = |b: &[u8; 110], j| _mm256_or_si256(two_bits(b, 32, j), bit(load(b, 0), j, 4));
     pack_256::<110, 2, _>(w, panel, unpack, |b, step, to| step_by_step(b, step, to, q))
 }
 
@@ -83,7 +82,7 @@ pub(super) fn q5_k(w: &[&[u8]], panel: &mut [Vector]) {
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn q6_k<const LESS: i8>(w: &[&[u8]], panel: &mut [Vector]) {
+pub(super) fn q6_k(w: &[&[u8]], panel: &mut [Vector]) {
     let unpack = |b: &[u8; 210]| [sixteen(load_128(b, 192), f16_8(b, 208))];
     pack_256::<210, 2, _>(w, panel, unpack, |b, step, to| {
         for half in 0..2 {
@@ -95,7 +94,7 @@ pub(super) fn q6_k<const LESS: i8>(w: &[&[u8]], panel: &mut [Vector]) {
                 for (c, (low, high)) in low.into_iter().zip(high).enumerate() {
                     for (part, shift) in [(i, 0), (i + 2, 4)] {
                         let v = _mm256_or_si256(shifted(low, shift, 15), two_bits_at_4(high, part));
-                        to.put((4 * half + part) * step + c, less::<LESS>(v));
+                        to.put((4 * half + part) * step + c, v);
                     }
                 }
             }
@@ -115,25 +114,24 @@ pub(super) fn iq4_nl(w: &[&[u8]], panel: &mut [Vector]) {
     pack_words::<18>(w, panel, |b| _mm256_shuffle_epi8(levels, nibbles(b, 2)))
 }
 
-/// Bytes less 128 (-128 too), unsigned, or less 0, signed.
+/// Bytes that stand for themselves less 128; the weights may be -128, too.
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn q8_0_bytes<const LESS: i8>(w: &[&[u8]], panel: &mut [Vector]) {
-    pack_32::<34, 1>(w, panel, |b| less::<LESS>(load(b, 2)))
+pub(super) fn q8_0_bytes(w: &[&[u8]], panel: &mut [Vector]) {
+    pack_32::<34, 1>(w, panel, |b| plus_128(load(b, 2)))
 }
 
 /// As [`q8_0_bytes`].
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn iq4_nl_bytes<const LESS: i8>(w: &[&[u8]], panel: &mut [Vector]) {
+pub(super) fn iq4_nl_bytes(w: &[&[u8]], panel: &mut [Vector]) {
     // SAFETY: an unaligned load of 16 bytes.
-    let levels =
-        less::<LESS>(_mm256_broadcastsi128_si256(unsafe { _mm_loadu_si128(LEVELS.as_ptr().cast()) }));
+    let levels = plus_128(_mm256_broadcastsi128_si256(unsafe { _mm_loadu_si128(LEVELS.as_ptr().cast()) }));
     pack_32::<18, 1>(w, panel, |b| _mm256_shuffle_epi8(levels, nibbles(b, 2)))
 }
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn less<const LESS: i8>(v: __m256i) -> __m256i {
-    if LESS == 0 { v } else { _mm256_sub_epi8(v, _mm256_set1_epi8(LESS)) }
+fn plus_128(v: __m256i) -> __m256i {
+    _mm256_xor_si256(v, _mm256_set1_epi8(i8::MIN))
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
@@ -168,15 +166,11 @@ fn pack_32<const BYTES: usize, const FLOATS: usize>(
     }
 }
 
-/// As [`pack_32`], less LESS, of blocks whose integers are the nibbles of the 16 bytes from `at` on: those of four columns are
+/// As [`pack_32`], of blocks whose integers are the nibbles of the 16 bytes from `at` on: those of four columns are
 /// turned together.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-fn pack_nibbles<const BYTES: usize, const FLOATS: usize, const LESS: i8>(
-    w: &[&[u8]],
-    panel: &mut [Vector],
-    at: usize,
-) {
+fn pack_nibbles<const BYTES: usize, const FLOATS: usize>(w: &[&[u8]], panel: &mut [Vector], at: usize) {
     let mask = _mm256_set1_epi8(15);
     for (half, rows) in halves::<BYTES>(w) {
         for (i, step) in panel.chunks_exact_mut(2 * (QUADS + FLOATS)).enumerate() {
@@ -184,8 +178,8 @@ fn pack_nibbles<const BYTES: usize, const FLOATS: usize, const LESS: i8>(
             let both = |r: usize| _mm256_set_m128i(load_128(blocks[r + 4], at), load_128(blocks[r], at));
             let columns = four(pair(both(0), both(1)), pair(both(2), both(3)));
             for (c, v) in columns.into_iter().enumerate() {
-                to.put(c, less::<LESS>(_mm256_and_si256(v, mask)));
-                to.put(c + 4, less::<LESS>(_mm256_and_si256(_mm256_srli_epi16(v, 4), mask)));
+                to.put(c, _mm256_and_si256(v, mask));
+                to.put(c + 4, _mm256_and_si256(_mm256_srli_epi16(v, 4), mask));
             }
             put_floats::<BYTES, FLOATS>(blocks, &mut to);
         }

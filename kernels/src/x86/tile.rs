@@ -40,17 +40,17 @@ pub(super) trait Level {
 pub(super) fn gemm<L: Level>(ty: TensorType) -> Gemm {
     use TensorType::*;
     match ty {
-        Q4_0 => bytes::<1, 8>(pack::q4_0::<0>, L::multiply::<1, 8>()),
+        Q4_0 => bytes::<1, 8>(pack::q4_0, L::multiply::<1, 8>()),
         Q4_1 => bytes::<1, 0>(pack::q4_1, L::multiply::<1, 0>()),
-        Q5_0 => bytes::<1, 16>(pack::q5_0::<0>, L::multiply::<1, 16>()),
+        Q5_0 => bytes::<1, 16>(pack::q5_0, L::multiply::<1, 16>()),
         Q5_1 => bytes::<1, 0>(pack::q5_1, L::multiply::<1, 0>()),
-        Q8_0 => bytes::<1, 128>(pack::q8_0_bytes::<-128>, L::multiply::<1, 128>()),
+        Q8_0 => bytes::<1, 128>(pack::q8_0_bytes, L::multiply::<1, 128>()),
         Q2_K => bytes::<2, 0>(pack::q2_k, L::multiply::<2, 0>()),
-        Q3_K => bytes::<2, 4>(pack::q3_k::<0>, L::multiply::<2, 4>()),
+        Q3_K => bytes::<2, 4>(pack::q3_k, L::multiply::<2, 4>()),
         Q4_K => bytes::<1, 0>(pack::q4_k, L::multiply::<1, 0>()),
         Q5_K => bytes::<1, 0>(pack::q5_k, L::multiply::<1, 0>()),
-        Q6_K => bytes::<2, 32>(pack::q6_k::<0>, L::multiply::<2, 32>()),
-        IQ4_NL => bytes::<1, 128>(pack::iq4_nl_bytes::<-128>, L::multiply::<1, 128>()),
+        Q6_K => bytes::<2, 32>(pack::q6_k, L::multiply::<2, 32>()),
+        IQ4_NL => bytes::<1, 128>(pack::iq4_nl_bytes, L::multiply::<1, 128>()),
         F32 => floats(pack::f32),
         F16 => floats(pack::f16),
         BF16 => floats(pack::bf16),
@@ -261,22 +261,6 @@ pub(super) struct Steps<'a, const T: usize, const INPUT: usize, const P: usize =
     stride: usize,
 }
 
-impl<'a, const T: usize, const INPUT: usize, const P: usize> Steps<'a, T, INPUT, P> {
-    /// At least 1.
-    #[inline(always)]
-    pub(super) fn len(&self) -> usize {
-        self.n
-    }
-
-    /// Step `i`.
-    #[inline(always)]
-    pub(super) fn at(&self, i: usize) -> Step<'a, T, INPUT, P> {
-        assert!(i < self.n);
-        let Step { w, x, .. } = self.step;
-        Step { w: w.wrapping_add(i * self.pairs), x: x.wrapping_add(i * self.stride), ..self.step }
-    }
-}
-
 impl<'a, const T: usize, const INPUT: usize, const P: usize> Iterator for Steps<'a, T, INPUT, P> {
     type Item = Step<'a, T, INPUT, P>;
 
@@ -327,12 +311,6 @@ impl<const T: usize, const INPUT: usize, const P: usize> Step<'_, T, INPUT, P> {
     #[target_feature(enable = "avx2")]
     pub(super) fn floats(&self, i: usize) -> [__m256; 2] {
         self.weights(i).map(|v| _mm256_castsi256_ps(v))
-    }
-
-    /// The first token's activations.
-    #[inline(always)]
-    pub(super) fn input(&self) -> *const Vector {
-        self.x
     }
 
     /// Activations of token `t` that are multiplied by pair `i` of the panel: as many as fill 32 bits.
