@@ -93,7 +93,7 @@ in_each_set! {
         let row_bytes = w.len() / out[0].len();
         let steps = row_bytes.div_ceil(BYTES);
         assert!(x.steps() == steps);
-        let ahead = Ahead::of::<BYTES>();
+        let ahead = Ahead::of::<BYTES>(T == 1);
         // The last blocks of a row that are not 256 elements, and zeros.
         let mut padded = [0; BYTES];
         // Adds some steps of a row. Inlined, as it is called in one place of those below alone, and `add` in it.
@@ -110,10 +110,10 @@ in_each_set! {
             }
         };
         if T == 1 {
-            for (w, out) in w.chunks_exact(row_bytes).zip(out[0].iter_mut()) {
+            for r in by_turns(out[0].len(), ahead.streams) {
                 let mut sums = [zero];
-                add_steps(w, 0..steps, &mut sums);
-                *out = total(sums[0]);
+                add_steps(&w[r * row_bytes..][..row_bytes], 0..steps, &mut sums);
+                out[0][r] = total(sums[0]);
             }
             return;
         }
@@ -346,24 +346,35 @@ in_each_set! {
     }
 }
 
-/// How many bytes ahead of their use weights are fetched into the L1 cache, and into the L2 cache; 0 for not.
+/// The numbers below `n`, of so many ranges of them one by turns.
+#[inline(always)]
+fn by_turns(n: usize, ranges: usize) -> impl Iterator<Item = usize> {
+    let len = n.div_ceil(ranges);
+    (0..len).flat_map(move |i| (i..n).step_by(len))
+}
+
+/// How many bytes ahead of their use weights are fetched into the L1 cache, and into the L2 cache, 0 for not; and at how many
+/// places the rows of one token are read by turns.
 #[derive(Clone, Copy)]
 struct Ahead {
     near: usize,
     far: usize,
+    streams: usize,
 }
 
 impl Ahead {
-    /// What the processor likes best with steps of so many bytes: docs/performance.md.
+    /// What the processor likes best with steps of so many bytes, and one token or more: docs/performance.md.
     ///
     /// AMD's read ahead as far as the memory is away by prefetches into the L2 cache. Those into the L1 cache take up the few
-    /// places that it has for lines on their way. Intel's read ahead too little by itself and like both.
+    /// places that it has for lines on their way. Intel's read ahead too little by itself, like both, and read ahead more of four
+    /// streams than of one.
     #[inline(always)]
-    fn of<const BYTES: usize>() -> Ahead {
+    fn of<const BYTES: usize>(one_token: bool) -> Ahead {
         match *READER {
-            Reader::Intel => Ahead { near: 2048, far: 8192 },
-            Reader::Zen4 if BYTES > 256 => Ahead { near: 0, far: 0 },
-            Reader::Zen4 | Reader::Other => Ahead { near: 0, far: 12288 },
+            Reader::Intel if one_token => Ahead { near: 512, far: 2048, streams: 4 },
+            Reader::Intel => Ahead { near: 2048, far: 8192, streams: 1 },
+            Reader::Zen4 if BYTES > 256 => Ahead { near: 0, far: 0, streams: 1 },
+            Reader::Zen4 | Reader::Other => Ahead { near: 0, far: 12288, streams: 1 },
         }
     }
 }
