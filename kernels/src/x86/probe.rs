@@ -6,33 +6,38 @@ use std::arch::x86_64::*;
 
 use crate::probe::{Peak, Peaks, Read};
 
-/// Reads without prefetch and with it, so many bytes ahead, into the L1 cache and into the L2 cache; where the processor has
-/// the features.
-pub(crate) fn reads() -> Option<[Read; 5]> {
+/// Reads without prefetch and with it, so many bytes ahead, into the L1 cache and into the L2 cache, and at so many places by
+/// turns; where the processor has the features.
+pub(crate) fn reads() -> Option<[Read; 6]> {
     if !is_x86_feature_detected!("avx2") {
         return None;
     }
     Some([
         // SAFETY: here and below, the feature is there.
-        |data| unsafe { read::<0, 0>(data) },
+        |data| unsafe { read::<0, 0, 1>(data) },
         // SAFETY: as above.
-        |data| unsafe { read::<512, 0>(data) },
+        |data| unsafe { read::<512, 0, 1>(data) },
         // SAFETY: as above.
-        |data| unsafe { read::<1024, 0>(data) },
+        |data| unsafe { read::<1024, 0, 1>(data) },
         // SAFETY: as above.
-        |data| unsafe { read::<4096, 0>(data) },
+        |data| unsafe { read::<4096, 0, 1>(data) },
         // SAFETY: as above.
-        |data| unsafe { read::<2048, 8192>(data) },
+        |data| unsafe { read::<2048, 8192, 1>(data) },
+        // SAFETY: as above.
+        |data| unsafe { read::<512, 2048, 4>(data) },
     ])
 }
 
 /// Exclusive-or of all 64-bit words.
 #[target_feature(enable = "avx2")]
-fn read<const L1: usize, const L2: usize>(data: &[u8]) -> u64 {
+fn read<const L1: usize, const L2: usize, const STREAMS: usize>(data: &[u8]) -> u64 {
     let mut sums = [_mm256_setzero_si256(); 8];
-    for step in data.as_chunks::<256>().0 {
-        let step = step.as_chunks::<32>().0;
-        for (i, (sum, bytes)) in sums.iter_mut().zip(step).enumerate() {
+    let turns = data.as_chunks::<512>().0;
+    let turns_a_stream = turns.len() / STREAMS;
+    let by_turns = (0..turns_a_stream).flat_map(|i| (0..STREAMS).map(move |s| s * turns_a_stream + i));
+    for turn in by_turns {
+        for (i, bytes) in turns[turn].as_chunks::<32>().0.iter().enumerate() {
+            let sum = &mut sums[i % 8];
             // Any address will do, also one beyond the end.
             if L1 > 0 && i % 2 == 0 {
                 _mm_prefetch::<_MM_HINT_T0>(bytes.as_ptr().wrapping_add(L1).cast());
