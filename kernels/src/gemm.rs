@@ -86,7 +86,7 @@ pub(crate) type Multiply =
 pub struct Gemm {
     pub(crate) kind: Kind,
     /// Elements of K in a chunk, a multiple of every block length. The input of a tile of tokens then fills a third
-    /// to a half of an L1 cache.
+    /// to a half of an L1 cache; where a tile is taken a few tokens after others, that of these and a panel or two.
     pub(crate) chunk: usize,
     /// Rows of a panel.
     pub(crate) rows: usize,

@@ -76,7 +76,7 @@ fn gemm(ty: TensorType) -> Gemm {
 
 /// Elements of K that share a scale: as many as let two panels and sixteen tokens lie in the L1 cache.
 const GROUP: usize = 256;
-/// Tokens of a pass. Laying weights open takes as long as multiplying them by 80 tokens; more than these would take memory.
+/// Tokens of a pass. Laying weights open takes as long as multiplying them by 90 tokens; more than these would take memory.
 const PASS: usize = 192;
 /// Rows of a panel, and the most tokens of a tile: those of an AMX register.
 const ROWS: usize = 16;
@@ -109,11 +109,11 @@ fn fixed<const SUBS: usize, const CENTRE: i32, const OFFSETS: bool>(open: Gemm) 
 /// The largest integer that weights become: rounding, and the half of 256 that is added to part it, stay within 16 bits.
 const LARGEST: f32 = 32600.0;
 
-/// Brings sixteen rows of a chunk to a scale each. `open` has unsigned integers u, scales d and, with OFFSETS, offsets, for d (u
-/// - CENTRE) or d u + offset; no u reaches 2 CENTRE. `panel` takes parts of high and of low bytes, four of a row side by side,
-/// and the scales.
+/// Brings sixteen rows of a chunk to a scale each. `open` has unsigned integers u, scales d and, with OFFSETS, offsets; a weight is
+/// d · (u - CENTRE) or d · u + offset, and no u reaches 2 · CENTRE. `panel` takes parts of high and of low bytes, four of a row
+/// side by side, and the scales.
 ///
-/// A scale is NaN or infinite if one of the group's is; no less than 2⁻¹²⁸, where it is not 0.
+/// The scale is NaN or infinite if one of the group's is. A group of which nothing reaches 1e-34 becomes 0.
 #[target_feature(enable = "avx512f,avx512bw")]
 fn bring<const SUBS: usize, const CENTRE: i32, const OFFSETS: bool>(open: &[Vector], panel: &mut [Vector]) {
     let open: &[[Vector; 2]] = open.as_chunks().0;
@@ -155,8 +155,9 @@ fn bring<const SUBS: usize, const CENTRE: i32, const OFFSETS: bool>(open: &[Vect
         for sub in 0..SUBS {
             let [d, offset] = floats(step, sub).map(integer);
             let offset = _mm512_add_epi16(offset, _mm512_set1_epi16(128));
-            for i in sub * QUADS / SUBS..(sub + 1) * QUADS / SUBS {
-                let u = load(&step[i]);
+            let quads = step.iter().enumerate().skip(sub * QUADS / SUBS).take(QUADS / SUBS);
+            for (i, quad) in quads {
+                let u = load(quad);
                 let even = _mm512_xor_si512(_mm512_sllv_epi16(u, to_high), half_range);
                 // a ^ (b & c)
                 const XOR_AND: i32 = 0x78;
@@ -272,7 +273,7 @@ unsafe fn multiply_by<const P: usize>(panels: &[Vector], times: usize, input: &[
     let tokens_a_part = TOKENS.div_ceil(parts);
     let mut configured = 0;
     let mut sums = [const { Sums(MaybeUninit::uninit()) }; 2];
-    let [mut sums, mut before] = sums.each_mut();
+    let [mut sums, mut other] = sums.each_mut();
     let mut adder: Option<Adder<P>> = None;
     for (p, panels) in panels.chunks_exact(P * panel_len).enumerate() {
         for t in (0..n).step_by(TOKENS) {
@@ -304,7 +305,7 @@ unsafe fn multiply_by<const P: usize>(panels: &[Vector], times: usize, input: &[
                 adder =
                     Some(Adder::new(sums, panels, (input, token_len, tokens), Out { first: result, ..out }));
             }
-            std::mem::swap(&mut sums, &mut before);
+            std::mem::swap(&mut sums, &mut other);
         }
     }
     if let Some(mut adder) = adder {

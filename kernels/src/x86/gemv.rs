@@ -110,10 +110,18 @@ in_each_set! {
             }
         };
         if T == 1 {
-            for r in by_turns(out[0].len(), ahead.streams) {
-                let mut sums = [zero];
-                add_steps(&w[r * row_bytes..][..row_bytes], 0..steps, &mut sums);
-                out[0][r] = total(sums[0]);
+            let out = &mut *out[0];
+            let rows_a_stream = out.len().div_ceil(ahead.streams);
+            let at_once = if ahead.streams == 1 { rows_a_stream } else { 1 };
+            for turn in (0..rows_a_stream).step_by(at_once) {
+                for first in (turn..out.len()).step_by(rows_a_stream) {
+                    let rows = w[first * row_bytes..].chunks_exact(row_bytes).take(at_once);
+                    for (w, out) in rows.zip(&mut out[first..]) {
+                        let mut sums = [zero];
+                        add_steps(w, 0..steps, &mut sums);
+                        *out = total(sums[0]);
+                    }
+                }
             }
             return;
         }
@@ -344,13 +352,6 @@ in_each_set! {
     fn eight(q: impl Fn(usize) -> __m256i) -> [__m256i; 8] {
         [q(0), q(1), q(2), q(3), q(4), q(5), q(6), q(7)]
     }
-}
-
-/// The numbers below `n`, of so many ranges of them one by turns.
-#[inline(always)]
-fn by_turns(n: usize, ranges: usize) -> impl Iterator<Item = usize> {
-    let len = n.div_ceil(ranges);
-    (0..len).flat_map(move |i| (i..n).step_by(len))
 }
 
 /// How many bytes ahead of their use weights are fetched into the L1 cache, and into the L2 cache, 0 for not; and at how many

@@ -32,12 +32,13 @@ pub(crate) fn reads() -> Option<[Read; 6]> {
 #[target_feature(enable = "avx2")]
 fn read<const L1: usize, const L2: usize, const STREAMS: usize>(data: &[u8]) -> u64 {
     let mut sums = [_mm256_setzero_si256(); 8];
-    let turns = data.as_chunks::<512>().0;
-    let turns_a_stream = turns.len() / STREAMS;
-    let by_turns = (0..turns_a_stream).flat_map(|i| (0..STREAMS).map(move |s| s * turns_a_stream + i));
-    for turn in by_turns {
-        for (i, bytes) in turns[turn].as_chunks::<32>().0.iter().enumerate() {
-            let sum = &mut sums[i % 8];
+    let steps = data.as_chunks::<256>().0;
+    let steps_a_stream = steps.len().div_ceil(STREAMS).max(1);
+    for step in
+        (0..steps_a_stream).flat_map(|first| steps[first.min(steps.len())..].iter().step_by(steps_a_stream))
+    {
+        let step = step.as_chunks::<32>().0;
+        for (i, (sum, bytes)) in sums.iter_mut().zip(step).enumerate() {
             // Any address will do, also one beyond the end.
             if L1 > 0 && i % 2 == 0 {
                 _mm_prefetch::<_MM_HINT_T0>(bytes.as_ptr().wrapping_add(L1).cast());
