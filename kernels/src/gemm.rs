@@ -15,7 +15,7 @@ use crate::q8::Q8Row;
 
 /// Elements of K in a step of the inner loop.
 pub(crate) const STEP: usize = 32;
-/// Most rows of a panel and tokens of a tile that a micro-kernel takes.
+/// Most rows of a panel and tokens of a tile that a micro-kernel takes; the tokens are those of AMX.
 const MAX_ROWS: usize = 16;
 const MAX_TOKENS: usize = 192;
 
@@ -255,6 +255,7 @@ impl Gemm {
         let whole = n_rows / self.rows;
         let rest = whole * self.rows..n_rows;
         let mut input = x.data.all();
+        let mut results = [0.0; MAX_ROWS * MAX_TOKENS];
         for chunk in self.chunks(k) {
             let steps = chunk.steps();
             let panel_len = steps * self.panel_step + self.panel_rest;
@@ -284,6 +285,7 @@ impl Gemm {
                         None => (self.pack)(rows, panel),
                         Some(Fixed { bring, .. }) => {
                             (self.pack)(rows, open);
+                            // This takes as long as memory does.
                             fetch_rows(self.rows);
                             bring(open, panel);
                         }
@@ -302,7 +304,6 @@ impl Gemm {
                     unsafe { (self.multiply)(whole_panels, whole, x, n, out) };
                 }
                 if !rest.is_empty() {
-                    let mut results = [0.0; MAX_ROWS * MAX_TOKENS];
                     for (t, results) in results.chunks_exact_mut(self.rows).take(n).enumerate() {
                         results[..rest.len()].copy_from_slice(&tile.token_mut(first + t)[rest.clone()]);
                     }

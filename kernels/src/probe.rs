@@ -19,8 +19,8 @@ pub(crate) type Read = fn(&[u8]) -> u64;
 const READ_STEP: usize = 256;
 
 /// The speed at which `threads` threads read `data`, in bytes a second: the best of plain vector loads and of
-/// the same with prefetches at several distances. Data that fits the caches is read from there; 0 where there
-/// is none to read.
+/// the same with prefetches at several distances, at one place and at four by turns. Data that fits the caches is read
+/// from there; 0 where there is none to read.
 ///
 /// # Panics
 /// If `threads` is 0.

@@ -123,11 +123,11 @@ fn rounds(kernels: &Kernels, ty: TensorType) -> bool {
 fn results_depend_on_row_and_token_alone_and_are_the_products() {
     for kernels in all() {
         for ty in TensorType::ALL {
-            let sizes = [(7, 256, 2), (19, 256, 5), (9, 768, 13), (33, 1280, 3)];
-            // And one fewer, sixteen of AMX and more than it takes in one go.
+            let sizes = [(7, 256, 2), (19, 256, 5), (9, 768, 13), (33, 1280, 3), (83, 512, 37)];
+            // Each also with one fewer, below. AMX takes sixteen at a time and 192 in a pass.
             let tokens = [9, 11, 12, 16, 20, 28, 31, 200].map(|n| (17, 256, n));
             // Blocks of 32 need not fill a chunk.
-            let part = (ty.block_len() <= 32).then_some((9, 544, 7));
+            let part = [(9, 544, 7), (9, 352, 7)].into_iter().filter(|_| ty.block_len() <= 32);
             for (n_rows, k, n_tokens) in sizes.into_iter().chain(tokens).chain(part) {
                 let case = Case::new(kernels, ty, n_rows, k, n_tokens);
                 let whole = product(kernels, &case, n_rows, 0..n_tokens);
@@ -173,16 +173,46 @@ fn extreme_integers_do_not_overflow() {
     }
 }
 
+/// Blocks of very different scales in a row and in a token, and blocks, rows and tokens of zeros: what AMX rounds is measured
+/// by the largest product that 256 elements of both could have.
+#[test]
+fn small_blocks_beside_large_ones_and_zeros() {
+    for kernels in all() {
+        for ty in TensorType::ALL.into_iter().filter(|ty| ty.is_quantized()) {
+            let (k, n_tokens) = (512, 20);
+            let scaled = |values: Vec<f32>, scales: [f32; 5]| -> Vec<f32> {
+                values
+                    .iter()
+                    .enumerate()
+                    .map(|(i, v)| v * scales[i / 32 % 5] * f32::from(i / k % 7 != 3))
+                    .collect()
+            };
+            let w = scaled(values(20 * k, 1), [1.0, 1e-3, 0.0, 1e-2, 0.1]);
+            let x = scaled(values(n_tokens * k, 2), [1e-5, 1e3, 1.0, 0.0, 1e-3]);
+            let largest = |v: &[f32]| v.iter().fold(0.0, |max: f32, v| max.max(v.abs()));
+            let (bound, case) = (largest(&w) * largest(&x), Case::of(kernels, ty, k, w, x));
+            let out = product(kernels, &case, 16, 0..n_tokens);
+            for (result, expected) in out.iter().zip(&case.expected) {
+                let error = (result - expected).abs() / bound;
+                // The largest seen: 5.6e-4 with AMX, else 5.9e-6.
+                let most = if rounds(kernels, ty) { 1e-3 } else { 1e-5 };
+                assert!(error < most, "{}, {ty}: off by {error:e}", kernels.name);
+                assert!(*expected != 0.0 || *result == 0.0, "{}, {ty}: {result} of zeros", kernels.name);
+            }
+        }
+    }
+}
+
 /// In a row or a token with what is no number every result is none, and no other result.
 #[test]
 fn what_is_no_number_shows_in_its_results_alone() {
     for kernels in all() {
         for ty in TensorType::ALL {
             let (n_rows, k, n_tokens) = (20, 512, 20);
-            let (mut w, mut x) = (values(n_rows * k, 1), values(n_tokens * k, 2));
+            let mut x = values(n_tokens * k, 2);
             x[3 * k + 300] = f32::NAN;
             x[5 * k + 5] = f32::INFINITY;
-            let mut case = Case::of(kernels, ty, k, std::mem::take(&mut w), x);
+            let mut case = Case::of(kernels, ty, k, values(n_rows * k, 1), x);
             // Every type's blocks end or begin with an f16 or a float that all bits set make no number.
             let row = case.row_bytes();
             let block = ty.block_bytes();

@@ -5,15 +5,14 @@
 //! scaled every 32 elements, as those of the other sets, would take several times as long as that. So [`GROUP`] elements of a
 //! row or of a token, scaled, are brought to 16-bit integers of one scale, each 256 h + l with two signed bytes: three
 //! products of bytes take the place of one, hh, and hl and lh, and a sum is scaled once a group. What is left out, ll, is
-//! like the rounding a 65,000th of the largest product and of either sign.
+//! at most a 65,000th of the largest product there can be, as much as the rounding, and of either sign.
 
 use std::arch::asm;
 use std::arch::x86_64::*;
 use std::mem::MaybeUninit;
 
-use super::avx512_open::put;
+use super::avx512_open::{ROWS, get, put};
 use super::avx512vnni;
-use super::gemm::load;
 use super::tile::{QUADS, panel_step};
 use crate::format::TensorType;
 use crate::gemm::{Chunk, Fixed, Gemm, Kind, Out, STEP, Vector};
@@ -76,10 +75,9 @@ fn gemm(ty: TensorType) -> Gemm {
 
 /// Elements of K that share a scale: as many as let two panels and sixteen tokens lie in the L1 cache.
 const GROUP: usize = 256;
-/// Tokens of a pass. Laying weights open takes as long as multiplying them by 90 tokens; more than these would take memory.
+/// Tokens of a pass. Laying weights open takes as long as multiplying them by 90 tokens; a longer pass would take more memory.
 const PASS: usize = 192;
-/// Rows of a panel, and the most tokens of a tile: those of an AMX register.
-const ROWS: usize = 16;
+/// The most tokens of a tile, as many as a panel has rows: those of an AMX register.
 const TOKENS: usize = 16;
 /// Bytes of a register's row, and so elements of K of a part, two steps, that an instruction multiplies.
 const LINE: usize = 64;
@@ -109,25 +107,22 @@ fn fixed<const SUBS: usize, const CENTRE: i32, const OFFSETS: bool>(open: Gemm) 
 /// The largest integer that weights become: rounding, and the half of 256 that is added to part it, stay within 16 bits.
 const LARGEST: f32 = 32600.0;
 
-/// Brings sixteen rows of a chunk to a scale each. `open` has unsigned integers u, scales d and, with OFFSETS, offsets; a weight is
-/// d · (u - CENTRE) or d · u + offset, and no u reaches 2 · CENTRE. `panel` takes parts of high and of low bytes, four of a row
-/// side by side, and the scales.
+/// Brings sixteen rows of a chunk to a scale each. `open` has unsigned integers u, scales d and, with OFFSETS, offsets; a weight
+/// is d · (u - CENTRE) or d · u + offset, and no u reaches 2 · CENTRE. `panel` takes parts of high and of low bytes, four of a
+/// row side by side, and the scales.
 ///
 /// The scale is NaN or infinite if one of the group's is. A group of which nothing reaches 1e-34 becomes 0.
 #[target_feature(enable = "avx512f,avx512bw")]
 fn bring<const SUBS: usize, const CENTRE: i32, const OFFSETS: bool>(open: &[Vector], panel: &mut [Vector]) {
-    let open: &[[Vector; 2]] = open.as_chunks().0;
-    let step = panel_step(SUBS, if OFFSETS { 0 } else { CENTRE });
-    // SAFETY: here and below, a pair of vectors is 64 bytes.
-    let load = |pair: &[Vector; 2]| unsafe { _mm512_loadu_si512(pair.as_ptr().cast()) };
+    let step = 2 * panel_step(SUBS, if OFFSETS { 0 } else { CENTRE });
     let centre = _mm512_set1_ps(CENTRE as f32);
     // The products of d and CENTRE, and what is added to u - CENTRE times d.
-    let floats = |step: &[[Vector; 2]], sub: usize| {
-        let d = _mm512_mul_ps(_mm512_castsi512_ps(load(&step[QUADS + sub])), centre);
+    let floats = |step: &[Vector], sub: usize| {
+        let d = _mm512_mul_ps(_mm512_castsi512_ps(get(step, QUADS + sub)), centre);
         if !OFFSETS {
             return [d, _mm512_setzero_ps()];
         }
-        [d, _mm512_add_ps(_mm512_castsi512_ps(load(&step[QUADS + SUBS + sub])), d)]
+        [d, _mm512_add_ps(_mm512_castsi512_ps(get(step, QUADS + SUBS + sub)), d)]
     };
     // Of each row; the bits of floats without a sign order as they do, and NaN above all.
     let mut largest = _mm512_setzero_si512();
@@ -155,9 +150,8 @@ fn bring<const SUBS: usize, const CENTRE: i32, const OFFSETS: bool>(open: &[Vect
         for sub in 0..SUBS {
             let [d, offset] = floats(step, sub).map(integer);
             let offset = _mm512_add_epi16(offset, _mm512_set1_epi16(128));
-            let quads = step.iter().enumerate().skip(sub * QUADS / SUBS).take(QUADS / SUBS);
-            for (i, quad) in quads {
-                let u = load(quad);
+            for i in sub * QUADS / SUBS..(sub + 1) * QUADS / SUBS {
+                let u = get(step, i);
                 let even = _mm512_xor_si512(_mm512_sllv_epi16(u, to_high), half_range);
                 // a ^ (b & c)
                 const XOR_AND: i32 = 0x78;
@@ -182,23 +176,26 @@ fn bring<const SUBS: usize, const CENTRE: i32, const OFFSETS: bool>(open: &[Vect
             put(part, i, _mm512_setzero_si512());
         }
     }
-    // A product of high bytes is 65,536 of products, and is added up with those of a high and a low byte as 256.
-    let scale = _mm512_mul_ps(largest, _mm512_set1_ps(256.0 / LARGEST));
+    // A product of high bytes is 65,536 of products, and is added up with those of a high and a low byte as 256. A token has TIMES
+    // its scale, which might be too small for a float.
+    let scale = _mm512_mul_ps(largest, _mm512_set1_ps(256.0 / (LARGEST * TIMES)));
     put(panel, panel.len() / 2 - 1, _mm512_castps_si512(scale));
 }
 
-/// Brings a chunk of `n` tokens from `first` on to a scale each: of a token the high bytes, the low bytes, and the scale.
-#[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+/// Of 8-bit activations' scales the largest is this many times that of the integers of 16 bits: 127 becomes 32,639, with the 128
+/// that is added to part it the most that 16 bits hold.
+const TIMES: f32 = 257.0;
+
+/// Brings a chunk of `n` tokens from `first` on to a scale each: of a token parts of high and of low bytes, and TIMES the scale.
+#[target_feature(enable = "avx512f")]
 fn spread(x: Activations<'_>, first: usize, n: usize, k: Chunk, input: &mut [Vector]) {
-    /// The largest of a block becomes this many times as large, or 32,639 less 128 half of 256.
-    const TIMES: f32 = 257.0;
     for (t, input) in input.chunks_exact_mut(input.len() / n).enumerate() {
         let x = x.q8_row(first + t, k);
         let largest = x.d.iter().fold(0, |max, d| max.max(d.to_bits() & i32::MAX as u32));
         let largest = f32::from_bits(largest);
         let bytes: &mut [u8] = bytemuck::cast_slice_mut(input);
         let (parts, rest) = bytes.split_at_mut(bytes.len() - LINE);
-        rest[..4].copy_from_slice(&(largest / TIMES).to_ne_bytes());
+        rest[..4].copy_from_slice(&largest.to_ne_bytes());
         for (s, (qs, d)) in x.qs.as_chunks::<STEP>().0.iter().zip(x.d).enumerate() {
             let times = _mm512_set1_ps(d / largest * TIMES);
             let part = &mut parts[s / 2 * 2 * LINE..][..2 * LINE];
@@ -239,9 +236,9 @@ impl Shapes {
     }
 }
 
-/// Integer sums of a tile, sixteen rows of a token after another: of either panel products of high bytes, and of high and low ones.
-#[repr(align(64))]
-struct Sums(MaybeUninit<[[[[i32; ROWS]; TOKENS]; 2]; 2]>);
+/// Integer sums of a tile, sixteen rows of a token after another: of either panel products of high bytes, and of high and
+/// low ones.
+type Sums = [[[__m512i; TOKENS]; 2]; 2];
 
 #[target_feature(enable = "avx512f")]
 unsafe fn multiply(panels: &[Vector], n_panels: usize, input: &[Vector], n: usize, out: Out) {
@@ -272,8 +269,10 @@ unsafe fn multiply_by<const P: usize>(panels: &[Vector], times: usize, input: &[
     assert!(input.len() == n * token_len && token_len >= parts * INPUT_PART + 2 && parts > 0);
     let tokens_a_part = TOKENS.div_ceil(parts);
     let mut configured = 0;
-    let mut sums = [const { Sums(MaybeUninit::uninit()) }; 2];
-    let [mut sums, mut other] = sums.each_mut();
+    // Those of a tile are stored in one while those of the tile before are added from the other.
+    let mut sums = [const { MaybeUninit::<Sums>::uninit() }; 2];
+    let sums = sums.as_mut_ptr().cast::<Sums>();
+    let mut turn = 0;
     let mut adder: Option<Adder<P>> = None;
     for (p, panels) in panels.chunks_exact(P * panel_len).enumerate() {
         for t in (0..n).step_by(TOKENS) {
@@ -300,12 +299,13 @@ unsafe fn multiply_by<const P: usize>(panels: &[Vector], times: usize, input: &[
                         adder.add(tokens_a_part);
                     }
                 }
+                turn += 1;
+                let sums = sums.add(turn % 2);
                 store::<P>(sums);
                 let result = out.first.add(t * out.stride + P * ROWS * p);
                 adder =
                     Some(Adder::new(sums, panels, (input, token_len, tokens), Out { first: result, ..out }));
             }
-            std::mem::swap(&mut sums, &mut other);
         }
     }
     if let Some(mut adder) = adder {
@@ -322,7 +322,8 @@ unsafe fn multiply_by<const P: usize>(panels: &[Vector], times: usize, input: &[
 /// vectors apart.
 #[inline(always)]
 unsafe fn products<const P: usize>(x: *const Vector, token_len: usize, w: *const Vector, panel_len: usize) {
-    // SAFETY: reads the part of all tokens and rows; no other code uses the registers.
+    // SAFETY: reads the part of all tokens and rows. That the registers change cannot be told to the compiler, as they keep their
+    // sums from here to `store`; it has no use of its own for them, and no function that is called meanwhile has.
     unsafe {
         asm!(
             "tileloadd tmm4, [{x} + {token}*1]",
@@ -378,10 +379,9 @@ unsafe fn zero() {
 /// Stores the sums of P panels.
 ///
 /// # Safety
-/// The registers have [`Shapes`].
+/// The registers have [`Shapes`]; there is room for the sums.
 #[inline(always)]
-unsafe fn store<const P: usize>(sums: &mut Sums) {
-    let sums: *mut [[[[i32; ROWS]; TOKENS]; 2]; 2] = sums.0.as_mut_ptr();
+unsafe fn store<const P: usize>(sums: *mut Sums) {
     // SAFETY: sums have room for sixteen tokens of each register.
     unsafe {
         asm!(
@@ -413,7 +413,7 @@ struct Adder<const P: usize> {
     d: [__m512; P],
     /// Tokens that are left, and of the next one the sums, the scale and the first result.
     left: usize,
-    sums: *const [i32; ROWS],
+    sums: *const __m512i,
     scale: *const Vector,
     result: *mut f32,
     token_len: usize,
@@ -429,18 +429,17 @@ impl<const P: usize> Adder<P> {
     /// Until they are added the sums stay as they are, and `out` lends the results.
     #[inline]
     #[target_feature(enable = "avx512f")]
-    unsafe fn new(sums: &Sums, panels: &[Vector], input: (&[Vector], usize, usize), out: Out) -> Self {
+    unsafe fn new(sums: *const Sums, panels: &[Vector], input: (&[Vector], usize, usize), out: Out) -> Self {
         let (input, token_len, left) = input;
         assert!(left * token_len <= input.len());
         let mut d = [_mm512_setzero_ps(); P];
         for (d, panel) in d.iter_mut().zip(panels.chunks_exact(panels.len() / P)) {
-            let [.., low, high] = panel else { panic!("a panel has its scales") };
-            *d = _mm512_castsi512_ps(_mm512_inserti64x4::<1>(_mm512_castsi256_si512(load(low)), load(high)));
+            *d = _mm512_castsi512_ps(get(panel, panel.len() / 2 - 1));
         }
         Adder {
             d,
             left,
-            sums: sums.0.as_ptr().cast(),
+            sums: sums.cast(),
             scale: input[token_len - 2..].as_ptr(),
             result: out.first,
             token_len,
@@ -464,8 +463,7 @@ impl<const P: usize> Adder<P> {
                 let x = _mm512_set1_ps(*self.scale.cast());
                 for (p, d) in self.d.iter().enumerate() {
                     let sums = self.sums.add(2 * TOKENS * p);
-                    let high = _mm512_load_si512(sums.cast());
-                    let cross = _mm512_load_si512(sums.add(TOKENS).cast());
+                    let (high, cross) = (*sums, *sums.add(TOKENS));
                     let sum = _mm512_cvtepi32_ps(_mm512_add_epi32(_mm512_slli_epi32::<8>(high), cross));
                     let result = self.result.add(ROWS * p);
                     let start = _mm512_maskz_loadu_ps(self.added, result);

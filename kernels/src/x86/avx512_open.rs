@@ -73,6 +73,15 @@ pub(super) fn put(to: &mut [Vector], i: usize, v: __m512i) {
     unsafe { _mm512_storeu_si512(to.as_mut_ptr().cast(), v) };
 }
 
+/// Pair `i` of the vectors of a panel.
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub(super) fn get(from: &[Vector], i: usize) -> __m512i {
+    let from = &from[2 * i..2 * i + 2];
+    // SAFETY: a load of 64 bytes.
+    unsafe { _mm512_loadu_si512(from.as_ptr().cast()) }
+}
+
 impl Open for Q4_0 {
     const TYPE: TensorType = TensorType::Q4_0;
     const LEN: usize = 32;

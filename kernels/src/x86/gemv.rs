@@ -112,6 +112,7 @@ in_each_set! {
         if T == 1 {
             let out = &mut *out[0];
             let rows_a_stream = out.len().div_ceil(ahead.streams);
+            // One stream is walked in one go; of several, a row of each by turns.
             let at_once = if ahead.streams == 1 { rows_a_stream } else { 1 };
             for turn in (0..rows_a_stream).step_by(at_once) {
                 for first in (turn..out.len()).step_by(rows_a_stream) {

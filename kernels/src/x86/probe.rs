@@ -33,10 +33,8 @@ pub(crate) fn reads() -> Option<[Read; 6]> {
 fn read<const L1: usize, const L2: usize, const STREAMS: usize>(data: &[u8]) -> u64 {
     let mut sums = [_mm256_setzero_si256(); 8];
     let steps = data.as_chunks::<256>().0;
-    let steps_a_stream = steps.len().div_ceil(STREAMS).max(1);
-    for step in
-        (0..steps_a_stream).flat_map(|first| steps[first.min(steps.len())..].iter().step_by(steps_a_stream))
-    {
+    let steps_a_stream = steps.len().div_ceil(STREAMS);
+    for step in (0..steps_a_stream).flat_map(|first| steps[first..].iter().step_by(steps_a_stream)) {
         let step = step.as_chunks::<32>().0;
         for (i, (sum, bytes)) in sums.iter_mut().zip(step).enumerate() {
             // Any address will do, also one beyond the end.

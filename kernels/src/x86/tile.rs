@@ -294,7 +294,7 @@ impl<const T: usize, const INPUT: usize, const P: usize> Step<'_, T, INPUT, P> {
     }
 
     #[inline(always)]
-    pub(super) fn pair(&self, i: usize) -> &[Vector; 2] {
+    fn pair(&self, i: usize) -> &[Vector; 2] {
         self.pair_of(0, i)
     }
 

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub const DEFAULT_CONTEXT: usize = 512;
 /// The smallest window: half of a smaller one is too little to be called a context.
 pub const MIN_CONTEXT: usize = 16;
-/// Positions whose logits are held at once: as many as a session takes at once.
+/// Positions whose logits are held at once, at most.
 const MOST_ROWS: usize = 128;
 /// The fewest: more than a few, which other kernels compute.
 const FEWEST_ROWS: usize = 16;

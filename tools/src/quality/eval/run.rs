@@ -13,9 +13,6 @@ use std::sync::Arc;
 
 /// Cases whose prompts are held as ids at once, sorted so that neighbours begin alike.
 const GROUP: usize = 512;
-/// A prompt is kept in parts of this many ids: those that a session takes at once, so that what is computed does not
-/// depend on which prompt came before.
-const KEPT_PART: usize = 128;
 
 /// A session that answers.
 pub struct Runner {
@@ -164,8 +161,8 @@ impl Runner {
         Ok(continuation)
     }
 
-    /// Makes the session hold a start of the prompt, in whole parts, and at least one id less than the prompt; returns
-    /// its length.
+    /// Makes the session hold a start of the prompt, at least one id less than it, and returns its length: as many whole passes
+    /// as they have in common, so that what is computed does not depend on which prompt came before.
     fn keep_start_of(&mut self, prompt: &[u32]) -> Result<usize> {
         let context = self.session.context();
         if prompt.len() > context {
@@ -175,7 +172,8 @@ impl Runner {
             );
         }
         let common = self.session.tokens().iter().zip(prompt).take_while(|(a, b)| a == b).count();
-        let kept = common.min(self.held).min(prompt.len().saturating_sub(1)) / KEPT_PART * KEPT_PART;
+        let kept = common.min(self.held).min(prompt.len().saturating_sub(1));
+        let kept = kept - kept % self.session.model().kernels().pass;
         self.held = prompt.len();
         self.session.rollback(kept)?;
         Ok(kept)
