@@ -301,7 +301,7 @@ unsafe fn multiply_by<const P: usize>(panels: &[Vector], times: usize, input: &[
                 }
                 turn += 1;
                 let sums = sums.add(turn % 2);
-                store::<P>(sums);
+                store(sums);
                 let result = out.first.add(t * out.stride + P * ROWS * p);
                 adder =
                     Some(Adder::new(sums, panels, (input, token_len, tokens), Out { first: result, ..out }));
@@ -376,34 +376,25 @@ unsafe fn zero() {
     }
 }
 
-/// Stores the sums of P panels.
+/// Stores the sums, of two panels always; those of one that is not there are 0.
 ///
 /// # Safety
 /// The registers have [`Shapes`]; there is room for the sums.
 #[inline(always)]
-unsafe fn store<const P: usize>(sums: *mut Sums) {
+unsafe fn store(sums: *mut Sums) {
     // SAFETY: sums have room for sixteen tokens of each register.
     unsafe {
         asm!(
             "tilestored [{sums} + {line}*1], tmm0",
             "tilestored [{sums} + {line}*1 + {line_bytes}*{tokens}], tmm1",
+            "tilestored [{sums} + {line}*1 + 2*{line_bytes}*{tokens}], tmm2",
+            "tilestored [{sums} + {line}*1 + 3*{line_bytes}*{tokens}], tmm3",
             sums = in(reg) sums,
             line = in(reg) LINE,
             line_bytes = const LINE,
             tokens = const TOKENS,
             options(nostack, preserves_flags),
         );
-        if P == 2 {
-            asm!(
-                "tilestored [{sums} + {line}*1 + 2*{line_bytes}*{tokens}], tmm2",
-                "tilestored [{sums} + {line}*1 + 3*{line_bytes}*{tokens}], tmm3",
-                sums = in(reg) sums,
-                line = in(reg) LINE,
-                line_bytes = const LINE,
-                tokens = const TOKENS,
-                options(nostack, preserves_flags),
-            );
-        }
     }
 }
 
