@@ -4,11 +4,14 @@
 #[path = "common/hf_tokenizer.rs"]
 mod hf_tokenizer;
 
+use brooklet::gguf::{GgufWriter, Value};
 use brooklet::tokenizer::Special;
 use brooklet::{TokenDecoder, Tokenizer};
 use hf_tokenizer::{fixture_dir, metadata, open, read_json};
 use proptest::prelude::*;
 use std::sync::{Arc, LazyLock};
+use tokenizers::Model;
+use tokenizers::models::bpe::BPE;
 
 const VOCAB_SIZE: usize = 1400;
 
@@ -78,6 +81,27 @@ fn facts_of_the_vocabulary() {
     }
 }
 
+/// Merges of the letters a to d and of what merges before made, the same pair twice and the same token of several pairs
+/// among them; and the vocabulary.
+fn merges() -> impl Strategy<Value = (Vec<String>, Vec<(String, String)>)> {
+    let places = prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>()), 0..40);
+    places.prop_map(|places| {
+        let mut vocab: Vec<String> = ('a'..='d').map(String::from).collect();
+        let mut merges = Vec::new();
+        for (left, right) in places {
+            let (left, right) = (left.get(&vocab).clone(), right.get(&vocab).clone());
+            let merged = left.clone() + &right;
+            if merged.len() <= 6 {
+                merges.push((left, right));
+                if !vocab.contains(&merged) {
+                    vocab.push(merged);
+                }
+            }
+        }
+        (vocab, merges)
+    })
+}
+
 /// Text in which everything that matters to the tokenizer is likely.
 fn text() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
@@ -128,6 +152,29 @@ proptest! {
         prop_assert_eq!(&plain, theirs.get_ids());
         prop_assert!(plain.iter().all(|&id| !OURS.is_special(id)));
         prop_assert_eq!(OURS.decode(&plain, true).unwrap(), text);
+    }
+
+    #[test]
+    fn any_merges_give_the_ids_of_tokenizers(
+        (vocab, merges) in merges(),
+        ignore_merges in any::<bool>(),
+        words in prop::collection::vec("[a-d]{1,24}", 1..8),
+    ) {
+        let mut writer = GgufWriter::new();
+        writer.set("tokenizer.ggml.model", Value::String("gpt2"));
+        writer.set("tokenizer.ggml.pre", Value::String("lfm2"));
+        writer.set_strings("tokenizer.ggml.tokens", &vocab);
+        writer.set_i32s("tokenizer.ggml.token_type", &vec![1; vocab.len()]);
+        let lines: Vec<String> = merges.iter().map(|(left, right)| format!("{left} {right}")).collect();
+        writer.set_strings("tokenizer.ggml.merges", &lines);
+        writer.set("brooklet.tokenizer.ignore_merges", Value::Bool(ignore_merges));
+        let ours = Tokenizer::from_gguf(&open(writer)).unwrap();
+        let ids: tokenizers::models::bpe::Vocab = vocab.into_iter().zip(0..).collect();
+        let theirs = BPE::builder().vocab_and_merges(ids, merges).ignore_merges(ignore_merges).build().unwrap();
+        for word in words {
+            let tokens: Vec<u32> = theirs.tokenize(&word).unwrap().iter().map(|token| token.id).collect();
+            prop_assert_eq!(ours.encode(&word, Special::Plain).unwrap(), tokens, "{}", word);
+        }
     }
 
     #[test]

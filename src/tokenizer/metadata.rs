@@ -2,10 +2,10 @@
 
 use super::TokenizerError;
 use super::added::AddedToken;
+use super::bpe::{Merge, Merges};
+use super::vocab::Vocab;
 use crate::gguf::{Array, Value, ValueKind};
 use crate::{Gguf, Result};
-use std::collections::HashSet;
-use tokenizers::models::bpe::{BPE, Merges, Vocab};
 
 /// LFM2's pre-tokenizer, which `tokenizer.ggml.pre` = `lfm2` stands for.
 const LFM2_REGEX: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
@@ -66,8 +66,8 @@ pub(super) struct Metadata<'a> {
     /// In the order of the keys, possibly repeated.
     pub eos_ids: Vec<u32>,
     pub named: Vec<(&'static str, u32)>,
+    pub ignore_merges: bool,
     merges: Array<'a>,
-    ignore_merges: bool,
 }
 
 impl<'a> Metadata<'a> {
@@ -122,54 +122,44 @@ impl<'a> Metadata<'a> {
         })
     }
 
-    /// The BPE model. Control tokens are no part of it, nor are merges with them: as added tokens they are
-    /// found before BPE, and where text is not trusted it must not make them.
+    /// The merges, but for those with control tokens, which BPE must not make.
     ///
     /// # Errors
-    /// A token that is there twice, a merge that is none.
-    pub fn bpe(&self) -> Result<BPE> {
-        let mut vocab = Vocab::with_capacity(self.tokens.len());
-        let mut control = HashSet::new();
-        for (id, (text, kind)) in (0..).zip(&self.tokens) {
-            let is_new = match kind {
-                TokenKind::Normal | TokenKind::UserDefined => vocab.insert(text.to_string(), id).is_none(),
-                TokenKind::Control => control.insert(*text),
-                TokenKind::Hole => true,
-            };
-            if !is_new {
-                return Err(twice(text));
-            }
+    /// One that is none.
+    pub fn merges(&self, vocab: &Vocab) -> Result<Merges> {
+        if self.merges.len() > MAX_TOKENS {
+            let found = self.merges.len().to_string();
+            return Err(key_error(MERGES, &format!("at most {MAX_TOKENS} entries"), &found));
         }
-        if let Some(text) = control.iter().find(|text| vocab.contains_key(**text)) {
-            return Err(twice(text));
-        }
-
         let mut merges = Merges::with_capacity(self.merges.len());
         let mut merged = String::new();
-        for (index, value) in self.merges.iter().enumerate() {
+        // Most vocabularies list what merges make in the order of the merges.
+        let mut next = 0;
+        for (rank, value) in (0..).zip(self.merges.iter()) {
             let Value::String(merge) = value else { continue };
             let Some((left, right)) = merge.split_once(' ').filter(|(_, right)| !right.contains(' ')) else {
-                let found = format!("'{merge}' at index {index}");
+                let found = format!("'{merge}' at index {rank}");
                 return Err(key_error(MERGES, "two tokens with one space between", &found));
             };
             merged.clear();
             merged.push_str(left);
             merged.push_str(right);
             let parts = [left, right, &merged];
-            match parts.iter().find(|part| !vocab.contains_key(**part)) {
-                None => merges.push((left.to_string(), right.to_string())),
-                Some(_) if parts.iter().any(|part| control.contains(part)) => (),
-                Some(part) => {
-                    let found = format!("'{merge}' at index {index}, where '{part}' is none");
-                    return Err(key_error(MERGES, "tokens of the vocabulary", &found));
-                }
+            let id = if vocab.text(next) == Some(&merged) { Some(next) } else { vocab.id(&merged) };
+            next = id.map_or(next, |id| id + 1);
+            let ids = [vocab.id(left), vocab.id(right), id];
+            let is_control = |id: &Option<u32>| id.and_then(|id| vocab.kind(id)) == Some(TokenKind::Control);
+            if ids.iter().any(is_control) {
+                continue;
             }
+            let [Some(left), Some(right), Some(id)] = ids else {
+                let part = parts.iter().zip(ids).find_map(|(part, id)| id.is_none().then_some(part));
+                let found = format!("'{merge}' at index {rank}, where '{}' is none", part.unwrap_or(&""));
+                return Err(key_error(MERGES, "tokens of the vocabulary", &found));
+            };
+            merges.insert((left, right), Merge { rank, id });
         }
-        BPE::builder()
-            .vocab_and_merges(vocab, merges)
-            .ignore_merges(self.ignore_merges)
-            .build()
-            .map_err(|error| TokenizerError::Unsupported(format!("BPE: {error}")).into())
+        Ok(merges)
     }
 }
 
@@ -236,7 +226,7 @@ fn read_added(gguf: &Gguf, tokens: &mut [(&str, TokenKind)]) -> Result<Vec<Added
     Ok(added)
 }
 
-fn twice(text: &str) -> crate::Error {
+pub(super) fn twice(text: &str) -> crate::Error {
     key_error(TOKENS, "every token once", &format!("'{text}' twice"))
 }
 

@@ -1,212 +1,89 @@
-//! The byte-level BPE tokenizer: added tokens are split off, a regex cuts the rest into words, and each word
-//! goes through `tokenizers`' BPE in the byte alphabet.
-//!
-//! That is Hugging Face's pipeline for LFM2, step by step and with the same ids, but over `&str` slices: its
-//! own string type keeps some 150 bytes of alignment a byte of input, which 6 MB of text turn into 0.9 GB.
+//! The vocabulary: texts by id, and ids by text.
 
-use super::added::{AddedToken, AddedTokens, Piece};
-use super::metadata::{Metadata, TokenKind};
-use super::{TokenizerError, byte_level};
-use crate::{Gguf, Result};
-use fancy_regex::Regex;
-use tokenizers::Model as _;
-use tokenizers::models::bpe::BPE;
+use super::TokenizerError;
+use super::metadata::{TokenKind, twice};
+use crate::Result;
+use hashbrown::DefaultHashBuilder;
+use hashbrown::hash_table::{Entry, HashTable};
+use std::hash::BuildHasher;
 
-/// Whether text that spells a special token (`<|im_end|>`) becomes that token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Special {
-    /// As Hugging Face's tokenizers do by default: special tokens in the text are parsed.
-    Parse,
-    /// Untrusted text: special tokens are split as ordinary text. Added tokens that are not special
-    /// still count, as with `split_special_tokens` in Hugging Face's.
-    Plain,
-}
-
-/// The tokenizer of one model. Immutable and shared.
-pub struct Tokenizer {
-    bpe: BPE,
-    words: Regex,
-    added: AddedTokens,
-    tokens: Vec<Entry>,
-    /// The tokens' texts, one after the other.
+/// The tokens of a model. Texts are kept once, one after the other; what finds them by text are their ids.
+pub(super) struct Vocab {
+    tokens: Vec<Token>,
     texts: String,
-    bos: Option<u32>,
-    add_bos: bool,
-    eos_ids: Vec<u32>,
-    /// The special tokens that a chat template may name: `bos_token`, `eos_token`, …
-    named: Vec<(&'static str, u32)>,
+    ids: HashTable<u32>,
+    hashes: DefaultHashBuilder,
 }
 
 /// One id: where its text ends (it starts where the one before ends) and what it is.
-struct Entry {
+struct Token {
     text_end: u32,
     kind: TokenKind,
 }
 
-impl Tokenizer {
-    /// Builds the tokenizer from `tokenizer.ggml.*`, and from `brooklet.tokenizer.*` where the file was
-    /// converted from a tokenizer that those keys cannot describe.
-    pub fn from_gguf(gguf: &Gguf) -> Result<Tokenizer> {
-        let metadata = Metadata::read(gguf)?;
-        let bpe = metadata.bpe()?;
-        let words = Regex::new(metadata.pre_regex)
-            .map_err(|error| TokenizerError::Unsupported(format!("pre-tokenizer regex: {error}")))?;
-        let mut texts = String::with_capacity(metadata.tokens.iter().map(|(text, _)| text.len()).sum());
-        let mut tokens = Vec::with_capacity(metadata.tokens.len());
-        for (text, kind) in &metadata.tokens {
-            if *kind != TokenKind::Hole {
-                texts.push_str(text);
-            }
-            let text_end = u32::try_from(texts.len())
-                .map_err(|_| TokenizerError::Unsupported("the tokens' texts exceed 4 GiB".into()))?;
-            tokens.push(Entry { text_end, kind: *kind });
-        }
-        let mut tokenizer = Tokenizer {
-            bpe,
-            words,
-            bos: metadata.bos,
-            add_bos: metadata.add_bos,
-            eos_ids: metadata.eos_ids,
-            named: metadata.named,
-            added: AddedTokens::new(metadata.added),
-            tokens,
-            texts,
-        };
-        let end_of_text = tokenizer.id_of("<|endoftext|>").filter(|&id| tokenizer.is_special(id));
-        tokenizer.eos_ids.extend(end_of_text);
-        let mut seen = std::collections::HashSet::new();
-        tokenizer.eos_ids.retain(|id| seen.insert(*id));
-        Ok(tokenizer)
-    }
-
-    /// Ids of `text`, no BOS added.
+impl Vocab {
+    /// With the text and the kind of each id.
     ///
     /// # Errors
-    /// If the pre-tokenizer regex gives up on the text: a million white spaces in a row, or a regex of the file's
-    /// own that backtracks without end.
-    pub fn encode(&self, text: &str, special: Special) -> Result<Vec<u32>> {
-        let mut ids = Vec::with_capacity(text.len() / 4);
-        self.encode_into(text, special, &mut ids)?;
-        Ok(ids)
-    }
-
-    pub(super) fn encode_into(&self, text: &str, special: Special, ids: &mut Vec<u32>) -> Result<()> {
-        let mut word = String::new();
-        for piece in self.added.split(text, special) {
-            match piece {
-                Piece::Token(id) => ids.push(id),
-                Piece::Text(text) => {
-                    let mut done = 0;
-                    for found in self.words.find_iter(text) {
-                        let found = found.map_err(|error| {
-                            TokenizerError::Unsupported(format!(
-                                "the pre-tokenizer regex gives up on this text: {error}"
-                            ))
-                        })?;
-                        self.encode_word(&text[done..found.start()], &mut word, ids)?;
-                        self.encode_word(found.as_str(), &mut word, ids)?;
-                        done = found.end();
-                    }
-                    self.encode_word(&text[done..], &mut word, ids)?;
-                }
+    /// A token that is there twice.
+    pub fn new(tokens: &[(&str, TokenKind)]) -> Result<Vocab> {
+        let mut vocab = Vocab {
+            tokens: Vec::with_capacity(tokens.len()),
+            texts: String::with_capacity(tokens.iter().map(|(text, _)| text.len()).sum()),
+            ids: HashTable::with_capacity(tokens.len()),
+            hashes: DefaultHashBuilder::default(),
+        };
+        for (id, &(text, kind)) in (0..).zip(tokens) {
+            if kind != TokenKind::Hole {
+                vocab.texts.push_str(text);
             }
+            let text_end = u32::try_from(vocab.texts.len())
+                .map_err(|_| TokenizerError::Unsupported("the tokens' texts exceed 4 GiB".into()))?;
+            vocab.tokens.push(Token { text_end, kind });
+            if kind == TokenKind::Hole {
+                continue;
+            }
+            let hash = |text: &str| vocab.hashes.hash_one(text);
+            let text_of = |id: &u32| text_of(&vocab.tokens, &vocab.texts, *id);
+            match vocab.ids.entry(hash(text), |id| text_of(id) == text, |id| hash(text_of(id))) {
+                Entry::Vacant(place) => place.insert(id),
+                Entry::Occupied(_) => return Err(twice(text)),
+            };
         }
-        Ok(())
-    }
-
-    /// BPE of one word; `buffer` is scratch.
-    fn encode_word(&self, word: &str, buffer: &mut String, ids: &mut Vec<u32>) -> Result<()> {
-        buffer.clear();
-        buffer.extend(word.bytes().map(byte_level::to_char));
-        let tokens = self
-            .bpe
-            .tokenize(buffer)
-            .map_err(|error| TokenizerError::Unsupported(format!("BPE: {error}")))?;
-        ids.extend(tokens.iter().map(|token| token.id));
-        Ok(())
-    }
-
-    /// As [`Tokenizer::encode`] with specials parsed, with BOS in front where the file says so and the text
-    /// does not already start with it: exactly one BOS. (Hugging Face's would add a second one.)
-    pub fn encode_with_bos(&self, text: &str) -> Result<Vec<u32>> {
-        let mut ids = self.encode(text, Special::Parse)?;
-        self.ensure_bos(&mut ids);
-        Ok(ids)
-    }
-
-    /// Puts BOS in front where the file says so and it is not there.
-    pub fn ensure_bos(&self, ids: &mut Vec<u32>) {
-        if let Some(bos) = self.bos.filter(|_| self.add_bos)
-            && ids.first() != Some(&bos)
-        {
-            ids.insert(0, bos);
-        }
-    }
-
-    /// The text of `ids`; special tokens are spelled out or left away. Bytes that are no UTF-8 become U+FFFD.
-    /// Ids that no token has (holes in the vocabulary, and beyond its end) yield nothing, as Hugging Face's.
-    pub fn decode(&self, ids: &[u32], skip_special: bool) -> Result<String> {
-        let mut bytes = Vec::with_capacity(ids.len() * 4);
-        for &id in ids {
-            self.bytes_into(id, skip_special, &mut bytes);
-        }
-        Ok(String::from_utf8(bytes)
-            .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
-    }
-
-    /// Appends the bytes that `id` stands for.
-    pub(super) fn bytes_into(&self, id: u32, skip_special: bool, out: &mut Vec<u8>) {
-        if let Some(token) = self.token(id)
-            && !(skip_special && self.is_special(id))
-        {
-            byte_level::decode_into(token, out);
-        }
-    }
-
-    /// A token's stored text (byte-level, so a space reads `Ġ`), if the id has a token.
-    pub fn token(&self, id: u32) -> Option<&str> {
-        let index = id as usize;
-        let entry = self.tokens.get(index).filter(|entry| entry.kind != TokenKind::Hole)?;
-        let start = index.checked_sub(1).map_or(0, |before| self.tokens[before].text_end);
-        self.texts.get(start as usize..entry.text_end as usize)
-    }
-
-    /// The id of a token's text.
-    pub fn id_of(&self, token: &str) -> Option<u32> {
-        self.added
-            .iter()
-            .find(|added| added.content == token)
-            .map(|added| added.id)
-            .or_else(|| self.bpe.token_to_id(token))
+        Ok(vocab)
     }
 
     /// Number of ids, holes included.
-    pub fn vocab_size(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.tokens.len()
     }
 
-    /// The begin-of-sequence id.
-    pub fn bos(&self) -> Option<u32> {
-        self.bos
+    /// What an id is for, if there is such.
+    pub fn kind(&self, id: u32) -> Option<TokenKind> {
+        self.tokens.get(id as usize).map(|token| token.kind)
     }
 
-    /// Every id that ends a generation: all eos ids and `<|endoftext|>`.
-    pub fn eos_ids(&self) -> &[u32] {
-        &self.eos_ids
+    /// The text of an id that has a token.
+    pub fn text(&self, id: u32) -> Option<&str> {
+        self.kind(id).filter(|kind| *kind != TokenKind::Hole)?;
+        Some(text_of(&self.tokens, &self.texts, id))
     }
 
-    /// Whether the id is a control token.
-    pub fn is_special(&self, id: u32) -> bool {
-        self.tokens.get(id as usize).is_some_and(|entry| entry.kind == TokenKind::Control)
+    /// The id of a text.
+    pub fn id(&self, text: &str) -> Option<u32> {
+        let hash = self.hashes.hash_one(text);
+        self.ids.find(hash, |id| text_of(&self.tokens, &self.texts, *id) == text).copied()
     }
 
-    /// The control tokens.
-    pub(super) fn control_tokens(&self) -> impl Iterator<Item = &AddedToken> {
-        self.added.iter().filter(|token| token.special)
+    /// As [`Vocab::id`], of a text that BPE may make: a control token is found in the text before, and where the text is not
+    /// trusted BPE must not make it.
+    pub fn normal_id(&self, text: &str) -> Option<u32> {
+        self.id(text).filter(|&id| self.kind(id) != Some(TokenKind::Control))
     }
+}
 
-    /// The special tokens that a chat template may name, as (`bos_token`, its text).
-    pub(super) fn named_tokens(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        self.named.iter().filter_map(|&(name, id)| Some((name, self.token(id)?)))
-    }
+fn text_of<'a>(tokens: &[Token], texts: &'a str, id: u32) -> &'a str {
+    let index = id as usize;
+    let start = index.checked_sub(1).map_or(0, |before| tokens[before].text_end);
+    &texts[start as usize..tokens[index].text_end as usize]
 }
