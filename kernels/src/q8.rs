@@ -153,9 +153,8 @@ impl<'a> Few<'a> {
     #[cfg(target_arch = "x86_64")]
     #[inline(always)]
     pub(crate) fn each(self, steps: std::ops::Range<usize>, n: usize) -> impl Iterator<Item = &'a [Q8x256]> {
-        assert!(self.first + n <= self.rows && n > 0);
-        let chunks = &self.chunks[steps.start * self.rows..steps.end * self.rows];
-        chunks.chunks_exact(self.rows).map(move |rows| &rows[self.first..][..n])
+        assert!(self.first + n <= self.rows);
+        steps.map(move |i| self.rows(i, n))
     }
 
     /// How many times 256 activations there are.

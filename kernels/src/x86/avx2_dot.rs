@@ -351,6 +351,29 @@ pub(super) fn hsum(v: __m256) -> f32 {
     _mm_cvtss_f32(_mm_add_ss(v, _mm_movehdup_ps(v)))
 }
 
+/// [`hsum`] of each of eight, with the same bits.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) fn hsums(v: [__m256; 8]) -> [f32; 8] {
+    let [a, b, c, d, e, f, g, h] = v;
+    // Those of two vectors in the lanes of one, of four, of eight.
+    let two = |a, b| {
+        let (low, high) = (_mm256_permute2f128_ps(a, b, 0x20), _mm256_permute2f128_ps(a, b, 0x31));
+        _mm256_castps_pd(_mm256_add_ps(low, high))
+    };
+    let four = |a, b| {
+        let (low, high) = (_mm256_unpacklo_pd(a, b), _mm256_unpackhi_pd(a, b));
+        _mm256_add_ps(_mm256_castpd_ps(low), _mm256_castpd_ps(high))
+    };
+    let (low, high) = (four(two(a, e), two(b, f)), four(two(c, g), two(d, h)));
+    let even = _mm256_shuffle_ps::<0b10_00_10_00>(low, high);
+    let sums = _mm256_add_ps(even, _mm256_shuffle_ps::<0b11_01_11_01>(low, high));
+    let mut of = [0.0; 8];
+    // SAFETY: an unaligned store of eight floats.
+    unsafe { _mm256_storeu_ps(of.as_mut_ptr(), sums) };
+    of
+}
+
 #[inline]
 #[target_feature(enable = "avx2")]
 pub(super) fn load_i8(x: &[i8; 32]) -> __m256i {

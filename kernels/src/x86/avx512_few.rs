@@ -8,7 +8,7 @@
 use std::arch::x86_64::*;
 
 use super::avx2::load_f32;
-use super::avx2_dot::{affine_integers, hsum, load, load_128, load_i16};
+use super::avx2_dot::{affine_integers, load, load_128, load_i16};
 use super::avx512_open::{Open, ROWS, Rows, masked};
 use super::gemv::avx512vnni::rows;
 use super::gemv::{self, Unsafe, add_scaled};
@@ -59,7 +59,7 @@ const fn nibbles(blocks: [i16; 4]) -> [i16; 32] {
 
 #[target_feature(enable = "avx2,fma,f16c,avx512vl,avx512bw,avx512vnni")]
 fn q4_0<const T: usize>(w: &[u8], x: Few<'_>, out: &mut [&mut [f32]]) {
-    rows::<{ 8 * 18 }, T, __m256>(w, x, out, (_mm256_setzero_ps(), |s| hsum(s)), |w, x, sums| {
+    rows::<{ 8 * 18 }, T, __m256>(w, x, out, (_mm256_setzero_ps(), |s| s), |w, x, sums| {
         // All 144 bytes in three loads: many small ones would take longer than what is done with them. A block is nine words
         // of 16 bits, the scale and its nibbles; the last nibbles are the third load.
         let (low, high) = (load_512(w, 0), load_512(w, 64));
@@ -78,7 +78,7 @@ fn q4_0<const T: usize>(w: &[u8], x: Few<'_>, out: &mut [&mut [f32]]) {
 
 #[target_feature(enable = "avx2,fma,f16c,avx512vl,avx512bw,avx512vnni")]
 fn q4_k<const T: usize>(w: &[u8], x: Few<'_>, out: &mut [&mut [f32]]) {
-    rows::<144, T, __m256>(w, x, out, (_mm256_setzero_ps(), |s| hsum(s)), |w, x, sums| {
+    rows::<144, T, __m256>(w, x, out, (_mm256_setzero_ps(), |s| s), |w, x, sums| {
         let both = scales_and_minima(w);
         let (d, mins) = (_mm512_castps512_ps256(both), upper(both));
         // Blocks i and i + 1 are the low and the high nibbles of the same 32 bytes; the high ones stay where they are, sixteen
@@ -97,7 +97,7 @@ fn q4_k<const T: usize>(w: &[u8], x: Few<'_>, out: &mut [&mut [f32]]) {
 
 #[target_feature(enable = "avx2,fma,f16c,avx512vl,avx512bw,avx512vnni")]
 fn q8_0<const T: usize>(w: &[u8], x: Few<'_>, out: &mut [&mut [f32]]) {
-    rows::<{ 8 * 34 }, T, __m256>(w, x, out, (_mm256_setzero_ps(), |s| hsum(s)), |w, x, sums| {
+    rows::<{ 8 * 34 }, T, __m256>(w, x, out, (_mm256_setzero_ps(), |s| s), |w, x, sums| {
         // Moved by 128 to become unsigned.
         let of_two = |i: usize| {
             _mm512_xor_si512(two(load(w, 34 * i + 2), load(w, 34 * (i + 1) + 2)), _mm512_set1_epi8(-128))
@@ -116,7 +116,7 @@ fn q8_0<const T: usize>(w: &[u8], x: Few<'_>, out: &mut [&mut [f32]]) {
 
 #[target_feature(enable = "avx2,fma,f16c,avx512vl,avx512bw,avx512vnni")]
 fn q6_k<const T: usize>(w: &[u8], x: Few<'_>, out: &mut [&mut [f32]]) {
-    rows::<210, T, __m512>(w, x, out, (_mm512_setzero_ps(), |s| total(s)), |w, x, sums| {
+    rows::<210, T, __m512>(w, x, out, (_mm512_setzero_ps(), |s| eight_sums(s)), |w, x, sums| {
         // Of either half of the block, parts 0 and 1 are the low nibbles of 64 bytes, parts 2 and 3 the high ones; all have two
         // bits of each of another 32.
         let two_parts = |i: usize| {
@@ -177,8 +177,8 @@ fn of_quads(x: &Q8x256, q: [__m512i; 4]) -> __m512i {
 
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn total(sums: __m512) -> f32 {
-    hsum(_mm256_add_ps(_mm512_castps512_ps256(sums), upper(sums)))
+fn eight_sums(sums: __m512) -> __m256 {
+    _mm256_add_ps(_mm512_castps512_ps256(sums), upper(sums))
 }
 
 /// The second half.
@@ -296,7 +296,7 @@ fn put_starts<W: Open, const GROUPS: usize>(x: &Q8x256, starts: &mut [i32; GROUP
     }
 }
 
-/// The sum of the sums of all groups, in the order of [`total`].
+/// The sum of the sums of all groups, in the order of [`rows`].
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn sum_of_groups<const GROUPS: usize>(mut of: [__m512; GROUPS]) -> __m512 {

@@ -12,7 +12,7 @@ use std::arch::x86_64::*;
 use std::ops::Range;
 
 use super::avx2::load_f32;
-use super::avx2_dot::{bit, hsum, load, load_128, load_i16, shifted, two_bits};
+use super::avx2_dot::{bit, hsums, load, load_128, load_i16, shifted, two_bits};
 use super::unpack::{
     affine, by_halves, byte_pairs, columns, f16_8, f16s, five_bit_pairs, four_bit_pairs, q3_scales,
     sixteen_bytes, turned, two_bits_at_4,
@@ -76,13 +76,13 @@ const NEAR: usize = 48;
 
 in_each_set! {
     /// The products of all rows and T tokens. `add` adds those of 256 elements, in `BYTES` bytes, to the tokens' sums, which
-    /// begin with `zero` and of which `total` makes the result.
+    /// begin with `zero`; `eight` makes eight of them, whose sum is the result.
     #[inline]
     pub(in crate::x86) fn rows<const BYTES: usize, const T: usize, S: Copy>(
         w: &[u8],
         x: Few<'_>,
         out: &mut [&mut [f32]],
-        (zero, total): (S, impl Fn(S) -> f32),
+        (zero, eight): (S, impl Fn(S) -> __m256),
         add: impl Fn(&[u8; BYTES], &[Q8x256], &mut [S]),
     ) {
         let n = if T == ANY { out.len() } else { T };
@@ -109,18 +109,28 @@ in_each_set! {
                 add(w, x, sums);
             }
         };
+        // The results of some rows at a time: taken a row at a time, what comes next waits for them.
+        let results = |[a, b, c, d, e, f, g, h]: [S; ROWS]| {
+            hsums([eight(a), eight(b), eight(c), eight(d), eight(e), eight(f), eight(g), eight(h)])
+        };
         if T == 1 {
             let out = &mut *out[0];
-            let rows_a_stream = out.len().div_ceil(ahead.streams);
-            // One stream is walked in one go; of several, a row of each by turns.
-            let at_once = if ahead.streams == 1 { rows_a_stream } else { 1 };
-            for turn in (0..rows_a_stream).step_by(at_once) {
-                for first in (turn..out.len()).step_by(rows_a_stream) {
-                    let rows = w[first * row_bytes..].chunks_exact(row_bytes).take(at_once);
-                    for (w, out) in rows.zip(&mut out[first..]) {
-                        let mut sums = [zero];
-                        add_steps(w, 0..steps, &mut sums);
-                        *out = total(sums[0]);
+            // By turns a row of each stream.
+            let streams = ahead.streams.ilog2();
+            let rows_a_stream = out.len().div_ceil(1 << streams);
+            let row = |turn: usize| (turn & ((1 << streams) - 1)) * rows_a_stream + (turn >> streams);
+            for first in (0..rows_a_stream << streams).step_by(ROWS) {
+                let mut sums = [zero; ROWS];
+                for (turn, sums) in (first..).zip(&mut sums) {
+                    if let Some(w) = w[(row(turn) * row_bytes).min(w.len())..].get(..row_bytes) {
+                        let mut sum = [zero];
+                        add_steps(w, 0..steps, &mut sum);
+                        [*sums] = sum;
+                    }
+                }
+                for (turn, result) in (first..).zip(results(sums)) {
+                    if let Some(out) = out.get_mut(row(turn)) {
+                        *out = result;
                     }
                 }
             }
@@ -130,14 +140,17 @@ in_each_set! {
         let part = NEAR / n;
         let mut sums = [[zero; FEW_TOKENS]; ROWS];
         for (i, w) in w.chunks(ROWS * row_bytes).enumerate() {
+            sums.iter_mut().for_each(|sums| sums[..n].fill(zero));
             for start in (0..steps).step_by(part) {
                 for (w, sums) in w.chunks_exact(row_bytes).zip(&mut sums) {
                     add_steps(w, start..steps.min(start + part), &mut sums[..n]);
                 }
             }
+            let [a, b, c, d, e, f, g, h] = &sums;
             for (t, out) in out.iter_mut().enumerate() {
-                for (out, sums) in out[ROWS * i..].iter_mut().zip(&mut sums) {
-                    *out = total(std::mem::replace(&mut sums[t], zero));
+                let results = results([a[t], b[t], c[t], d[t], e[t], f[t], g[t], h[t]]);
+                for (out, result) in out[ROWS * i..].iter_mut().zip(results) {
+                    *out = result;
                 }
             }
         }
@@ -151,7 +164,7 @@ in_each_set! {
         out: &mut [&mut [f32]],
         add: impl Fn(&[u8; BYTES], &[Q8x256], &mut [__m256]),
     ) {
-        rows::<BYTES, T, __m256>(w, x, out, (_mm256_setzero_ps(), |s| hsum(s)), add);
+        rows::<BYTES, T, __m256>(w, x, out, (_mm256_setzero_ps(), |s| s), add);
     }
 
     #[allow(dead_code, reason = "with AVX-512 another one is used")]
@@ -258,7 +271,7 @@ in_each_set! {
 
     #[allow(dead_code, reason = "with AVX-512 another one is used")]
     pub(in crate::x86) fn q6_k<const T: usize>(w: &[u8], x: Few<'_>, out: &mut [&mut [f32]]) {
-        rows::<210, T, Sums>(w, x, out, (zero(), |s| total(s)), |w, x, sums| {
+        rows::<210, T, Sums>(w, x, out, (zero(), |[a, b]| _mm256_add_ps(a, b)), |w, x, sums| {
             let q = eight(|i| {
                 // Parts 0 and 2 of a half share 32 bytes, parts 1 and 3 the next.
                 let (half, part) = (i / 4, i % 4);
@@ -271,7 +284,7 @@ in_each_set! {
     }
 
     pub(in crate::x86) fn q3_k<const T: usize>(w: &[u8], x: Few<'_>, out: &mut [&mut [f32]]) {
-        rows::<110, T, Sums>(w, x, out, (zero(), |s| total(s)), |w, x, sums| {
+        rows::<110, T, Sums>(w, x, out, (zero(), |[a, b]| _mm256_add_ps(a, b)), |w, x, sums| {
             let third = load(w, 0);
             let q = eight(|i| _mm256_or_si256(two_bits(w, 32, i), bit(third, i, 4)));
             let (scales, d) = (q3_scales(w), f16_8(w, 108));
@@ -280,7 +293,7 @@ in_each_set! {
     }
 
     pub(in crate::x86) fn q2_k<const T: usize>(w: &[u8], x: Few<'_>, out: &mut [&mut [f32]]) {
-        rows::<84, T, Sums>(w, x, out, (zero(), |s| total(s)), |w, x, sums| {
+        rows::<84, T, Sums>(w, x, out, (zero(), |[a, b]| _mm256_add_ps(a, b)), |w, x, sums| {
             let (both, nibble) = (load_128(w, 0), _mm_set1_epi8(15));
             let (scales, mins) = (_mm_and_si128(both, nibble), _mm_and_si128(_mm_srli_epi16(both, 4), nibble));
             let q = eight(|i| two_bits(w, 16, i));
@@ -405,12 +418,6 @@ fn look_ahead<const BYTES: usize>(w: &[u8; BYTES], ahead: Ahead) {
 #[target_feature(enable = "avx2")]
 fn zero() -> Sums {
     [_mm256_setzero_ps(); 2]
-}
-
-#[inline]
-#[target_feature(enable = "avx2")]
-fn total([a, b]: Sums) -> f32 {
-    hsum(_mm256_add_ps(a, b))
 }
 
 #[inline]
