@@ -1,7 +1,8 @@
 //! Micro-kernels for many tokens; how weights are laid open for them is in [`super::gemm_pack`].
 //!
-//! A tile of integers is sixteen rows and three tokens: six sums and six results, two vectors of weights and one of
-//! activations, which is all but one of the sixteen registers.
+//! A tile of bytes is sixteen rows and three tokens: six sums and six results, two vectors of weights and one of
+//! activations, which is all but one of the sixteen registers. One of words takes twice as long to the same results, so that
+//! these may wait in memory, and has four tokens.
 //!
 //! `maddubs` multiplies unsigned bytes of eight rows, four elements of K each, by signed activations that are
 //! the same for all rows, and adds pairs to i16. How many of these sums fit into an i16 depends on the bits of a
@@ -129,6 +130,7 @@ fn words(pack: Pack) -> Gemm {
     Gemm {
         kind: Kind::Words,
         chunk: 256,
+        tokens: 16,
         panel_step: 2 * (PAIRS + 1),
         input_step: tile::WORD_INPUT,
         spread: tile::spread_words,
@@ -138,7 +140,7 @@ fn words(pack: Pack) -> Gemm {
 
 #[target_feature(enable = "avx2,fma")]
 unsafe fn multiply_words(panels: &[Vector], n_panels: usize, input: &[Vector], n: usize, out: Out) {
-    let tiles: [tile::Function; 3] = [tile_words::<1>, tile_words::<2>, tile_words::<3>];
+    let tiles: [tile::Function; 4] = [tile_words::<1>, tile_words::<2>, tile_words::<3>, tile_words::<4>];
     let tiles = Tiles { functions: &tiles, of_two: &[], input_step: tile::WORD_INPUT, middle: 0 };
     // SAFETY: by the contract of such a function.
     unsafe { tiles.multiply(panels, n_panels, input, n, out) };
