@@ -176,15 +176,15 @@ impl Generator {
         if self.stop.is_some() {
             return Ok(None);
         }
-        if self.limits.max_tokens.is_some_and(|max| self.ids.len() >= max) {
-            return Ok(self.end(Stop::Length));
-        }
         if let Some(last) = self.ids.get(self.taken) {
             if session.tokens().len() == session.context() {
                 return Ok(self.end(Stop::Context));
             }
             session.decode(*last)?;
             self.taken += 1;
+        }
+        if self.limits.max_tokens.is_some_and(|max| self.ids.len() >= max) {
+            return Ok(self.end(Stop::Length));
         }
         let id = sampler.sample(session.logits());
         if !self.limits.ignore_eos && self.tokenizer.eos_ids().contains(&id) {

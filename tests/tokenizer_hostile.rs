@@ -39,6 +39,20 @@ fn the_small_vocabulary_works() {
 }
 
 #[test]
+fn an_empty_token_is_never_made() {
+    for ignore_merges in [false, true] {
+        let tokenizer = load(|w| {
+            let mut tokens: Vec<String> = ('!'..='~').map(String::from).collect();
+            tokens.extend(["ab".into(), "<|end|>".into(), String::new()]);
+            w.set_strings("tokenizer.ggml.tokens", &tokens);
+            w.set_i32s("tokenizer.ggml.token_type", &[vec![1; 95], vec![3, 1]].concat());
+            w.set("brooklet.tokenizer.ignore_merges", Value::Bool(ignore_merges));
+        });
+        assert_eq!(tokenizer.unwrap().encode("ab c", Special::Parse).unwrap(), [94, 66], "{ignore_merges}");
+    }
+}
+
+#[test]
 fn each_lie_is_an_error_that_names_it() {
     let tokens = |writer: &mut GgufWriter, texts: &[&str]| {
         writer.set_strings("tokenizer.ggml.tokens", texts);
@@ -75,6 +89,13 @@ fn each_lie_is_an_error_that_names_it() {
         (
             "tokenizer.ggml.tokens: expected every token once, found 'a' twice",
             Box::new(|w| tokens(w, &["a", "b", "a"])),
+        ),
+        (
+            "tokenizer.ggml.tokens: expected every token once, found 'a' twice",
+            Box::new(|w| {
+                tokens(w, &["a", "b", "a"]);
+                w.set_i32s("tokenizer.ggml.token_type", &[1, 1, 3]);
+            }),
         ),
         ("tokenizer.ggml.token_type: expected an array", Box::new(|w| w.remove("tokenizer.ggml.token_type"))),
         (

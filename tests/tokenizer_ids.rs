@@ -81,17 +81,17 @@ fn facts_of_the_vocabulary() {
     }
 }
 
-/// Merges of the letters a to d and of what merges before made, the same pair twice and the same token of several pairs
+/// Merges of the letters a to c, of a space and of what merges before made, the same pair twice and the same token of several pairs
 /// among them; and the vocabulary.
 fn merges() -> impl Strategy<Value = (Vec<String>, Vec<(String, String)>)> {
     let places = prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>()), 0..40);
     places.prop_map(|places| {
-        let mut vocab: Vec<String> = ('a'..='d').map(String::from).collect();
+        let mut vocab: Vec<String> = ["a", "b", "c", "Ġ"].map(String::from).to_vec();
         let mut merges = Vec::new();
         for (left, right) in places {
             let (left, right) = (left.get(&vocab).clone(), right.get(&vocab).clone());
             let merged = left.clone() + &right;
-            if merged.len() <= 6 {
+            if merged.chars().count() <= 6 {
                 merges.push((left, right));
                 if !vocab.contains(&merged) {
                     vocab.push(merged);
@@ -158,7 +158,8 @@ proptest! {
     fn any_merges_give_the_ids_of_tokenizers(
         (vocab, merges) in merges(),
         ignore_merges in any::<bool>(),
-        words in prop::collection::vec("[a-d]{1,24}", 1..8),
+        // Of which d has no token.
+        words in prop::collection::vec(" ?[abc]{0,12}d?[abc]{1,12}", 1..8),
     ) {
         let mut writer = GgufWriter::new();
         writer.set("tokenizer.ggml.model", Value::String("gpt2"));
@@ -172,7 +173,7 @@ proptest! {
         let ids: tokenizers::models::bpe::Vocab = vocab.into_iter().zip(0..).collect();
         let theirs = BPE::builder().vocab_and_merges(ids, merges).ignore_merges(ignore_merges).build().unwrap();
         for word in words {
-            let tokens: Vec<u32> = theirs.tokenize(&word).unwrap().iter().map(|token| token.id).collect();
+            let tokens: Vec<u32> = theirs.tokenize(&word.replace(' ', "Ġ")).unwrap().iter().map(|token| token.id).collect();
             prop_assert_eq!(ours.encode(&word, Special::Plain).unwrap(), tokens, "{}", word);
         }
     }

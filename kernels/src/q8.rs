@@ -153,6 +153,7 @@ impl<'a> Few<'a> {
     #[cfg(target_arch = "x86_64")]
     #[inline(always)]
     pub(crate) fn each(self, steps: std::ops::Range<usize>, n: usize) -> impl Iterator<Item = &'a [Q8x256]> {
+        // Or the rows of the next step would be taken for more of this one.
         assert!(self.first + n <= self.rows);
         steps.map(move |i| self.rows(i, n))
     }

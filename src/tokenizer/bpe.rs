@@ -18,7 +18,7 @@ pub(super) struct Merge {
 /// Merges by the ids of the tokens that they join.
 pub(super) type Merges = HashMap<(u32, u32), Merge>;
 
-/// The model.
+/// Makes tokens of words.
 pub(super) struct Bpe {
     /// The token of each byte, if it has one.
     bytes: [Option<u32>; 256],
@@ -28,6 +28,8 @@ pub(super) struct Bpe {
 /// Memory for the work on a word.
 #[derive(Default)]
 pub(super) struct Scratch {
+    /// A word in the byte alphabet, where that is asked for.
+    pub text: String,
     symbols: Vec<Symbol>,
     /// Merges that were possible when they were put here: rank, number of the first symbol, id.
     queue: BinaryHeap<Reverse<(u32, u32, u32)>>,
@@ -45,6 +47,9 @@ struct Symbol {
 
 const NONE: u32 = u32::MAX;
 
+/// The longest word, in bytes: its symbols have numbers below [`NONE`].
+pub(super) const MAX_LEN: usize = (NONE - 1) as usize;
+
 impl Bpe {
     /// With the merges of a vocabulary.
     pub fn new(vocab: &Vocab, merges: Merges) -> Bpe {
@@ -57,10 +62,10 @@ impl Bpe {
     /// Appends the ids of a word. Bytes that have no token leave nothing.
     ///
     /// # Panics
-    /// If the word is longer than 4 GiB.
+    /// If the word is longer than [`MAX_LEN`].
     pub fn encode(&self, word: &str, scratch: &mut Scratch, ids: &mut Vec<u32>) {
-        assert!(word.len() < NONE as usize, "a word of more than 4 GiB");
-        let Scratch { symbols, queue } = scratch;
+        assert!(word.len() <= MAX_LEN, "a word of {} bytes", word.len());
+        let Scratch { symbols, queue, .. } = scratch;
         symbols.clear();
         for id in word.bytes().filter_map(|b| self.bytes[usize::from(b)]) {
             let number = symbols.len() as u32;
@@ -72,8 +77,9 @@ impl Bpe {
         queue.extend((0..symbols.len() as u32).filter_map(|first| self.candidate(symbols, first)));
         while let Some(Reverse((_, first, id))) = queue.pop() {
             let Symbol { before, after: second, gone, .. } = symbols[first as usize];
-            // Neighbours may have changed since. (The same token is as good of others: so it is with Hugging Face.)
-            if gone || self.merge(symbols, first).is_none_or(|merge| merge.id != id) {
+            // Neighbours may have changed since. An old entry still counts if what is there now makes the same token: so it is with
+            // Hugging Face.
+            if gone || self.merge_at(symbols, first).is_none_or(|merge| merge.id != id) {
                 continue;
             }
             let after = symbols[second as usize].after;
@@ -92,14 +98,14 @@ impl Bpe {
     }
 
     /// The merge of symbol `first` and the one after, if there are such.
-    fn merge(&self, symbols: &[Symbol], first: u32) -> Option<Merge> {
+    fn merge_at(&self, symbols: &[Symbol], first: u32) -> Option<Merge> {
         let first = symbols.get(first as usize)?;
         let second = symbols.get(first.after as usize)?;
         self.merges.get(&(first.id, second.id)).copied()
     }
 
-    /// The same as the queue has it.
+    /// [`Bpe::merge_at`] as an entry of the queue.
     fn candidate(&self, symbols: &[Symbol], first: u32) -> Option<Reverse<(u32, u32, u32)>> {
-        self.merge(symbols, first).map(|Merge { rank, id }| Reverse((rank, first, id)))
+        self.merge_at(symbols, first).map(|Merge { rank, id }| Reverse((rank, first, id)))
     }
 }

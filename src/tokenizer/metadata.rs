@@ -26,7 +26,7 @@ const NAMED: [(&str, &str); 7] = [
     ("mask_token", "tokenizer.ggml.mask_token_id"),
 ];
 
-/// A larger vocabulary than any model has; ids stay far from the limits of u32.
+/// More tokens, and merges, than any model has; ids stay far from the limits of u32.
 const MAX_TOKENS: usize = 1 << 24;
 
 /// What a token is for.

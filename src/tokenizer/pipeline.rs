@@ -5,7 +5,7 @@
 //! own string type keeps some 150 bytes of alignment a byte of input, which 6 MB of text turn into 0.9 GB.
 
 use super::added::{AddedToken, AddedTokens, Piece};
-use super::bpe::{Bpe, Scratch};
+use super::bpe::{self, Bpe, Scratch};
 use super::metadata::{Metadata, TokenKind};
 use super::vocab::Vocab;
 use super::{TokenizerError, byte_level};
@@ -68,7 +68,7 @@ impl Tokenizer {
     ///
     /// # Errors
     /// If the pre-tokenizer regex gives up on the text: a million white spaces in a row, or a regex of the file's
-    /// own that backtracks without end.
+    /// own that backtracks without end. If the text is longer than 4 GiB.
     pub fn encode(&self, text: &str, special: Special) -> Result<Vec<u32>> {
         let mut ids = Vec::with_capacity(text.len() / 4);
         self.encode_into(text, special, &mut ids)?;
@@ -76,6 +76,9 @@ impl Tokenizer {
     }
 
     pub(super) fn encode_into(&self, text: &str, special: Special, ids: &mut Vec<u32>) -> Result<()> {
+        if text.len() > bpe::MAX_LEN {
+            return Err(TokenizerError::Unsupported("a text of more than 4 GiB".into()).into());
+        }
         let mut scratch = Scratch::default();
         for piece in self.added.split(text, special) {
             match piece {
@@ -100,9 +103,10 @@ impl Tokenizer {
     }
 
     fn encode_word(&self, word: &str, scratch: &mut Scratch, ids: &mut Vec<u32>) {
-        if self.ignore_merges {
-            let text: String = word.bytes().map(byte_level::to_char).collect();
-            if let Some(id) = self.vocab.normal_id(&text) {
+        if self.ignore_merges && !word.is_empty() {
+            scratch.text.clear();
+            scratch.text.extend(word.bytes().map(byte_level::to_char));
+            if let Some(id) = self.vocab.normal_id(&scratch.text) {
                 return ids.push(id);
             }
         }

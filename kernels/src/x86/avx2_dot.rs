@@ -368,10 +368,10 @@ pub(super) fn hsums(v: [__m256; 8]) -> [f32; 8] {
     let (low, high) = (four(two(a, e), two(b, f)), four(two(c, g), two(d, h)));
     let even = _mm256_shuffle_ps::<0b10_00_10_00>(low, high);
     let sums = _mm256_add_ps(even, _mm256_shuffle_ps::<0b11_01_11_01>(low, high));
-    let mut of = [0.0; 8];
+    let mut totals = [0.0; 8];
     // SAFETY: an unaligned store of eight floats.
-    unsafe { _mm256_storeu_ps(of.as_mut_ptr(), sums) };
-    of
+    unsafe { _mm256_storeu_ps(totals.as_mut_ptr(), sums) };
+    totals
 }
 
 #[inline]

@@ -296,7 +296,8 @@ fn put_starts<W: Open, const GROUPS: usize>(x: &Q8x256, starts: &mut [i32; GROUP
     }
 }
 
-/// The sum of the sums of all groups, in the order of [`rows`].
+/// The sum of the sums of all groups, in the order of [`eight_sums`] and of [`hsums`](super::avx2_dot::hsums), so that bits are
+/// those of one token.
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn sum_of_groups<const GROUPS: usize>(mut of: [__m512; GROUPS]) -> __m512 {

@@ -18,6 +18,9 @@ use crate::gemm::{Gemm, Kind, Out, Pack, ROW_INPUT, STEP, Vector, spread_floats}
 /// Vectors of a step of a float kernel: one element of K of 16 rows in two.
 pub(super) const FLOATS: usize = 2 * STEP;
 
+/// As [`tile::TOKENS`], for a word kernel: four tiles of four, whose input takes 12 KB.
+const WORD_TOKENS: usize = 16;
+
 /// The micro-kernel for weights of a type.
 pub(super) fn gemm(ty: TensorType) -> Gemm {
     use TensorType::*;
@@ -130,7 +133,7 @@ fn words(pack: Pack) -> Gemm {
     Gemm {
         kind: Kind::Words,
         chunk: 256,
-        tokens: 16,
+        tokens: WORD_TOKENS,
         panel_step: 2 * (PAIRS + 1),
         input_step: tile::WORD_INPUT,
         spread: tile::spread_words,

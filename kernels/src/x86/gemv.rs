@@ -68,7 +68,7 @@ table!(avx512vnni, Q4_1 q4_1, Q5_0 q5_0, Q5_1 q5_1, Q2_K q2_k, Q3_K q3_k, Q5_K q
 /// As a function's number of tokens: as many as there are, for more than one.
 const ANY: usize = 0;
 
-/// Rows that are taken at a time with more than one token.
+/// Rows whose sums are added up together.
 const ROWS: usize = 8;
 
 /// How many times 256 activations lie in an L1 cache beside all else.
@@ -76,13 +76,13 @@ const NEAR: usize = 48;
 
 in_each_set! {
     /// The products of all rows and T tokens. `add` adds those of 256 elements, in `BYTES` bytes, to the tokens' sums, which
-    /// begin with `zero`; `eight` makes eight of them, whose sum is the result.
+    /// begin with `zero`; `eight_sums` makes eight of them, whose own sum is the result.
     #[inline]
     pub(in crate::x86) fn rows<const BYTES: usize, const T: usize, S: Copy>(
         w: &[u8],
         x: Few<'_>,
         out: &mut [&mut [f32]],
-        (zero, eight): (S, impl Fn(S) -> __m256),
+        (zero, eight_sums): (S, impl Fn(S) -> __m256),
         add: impl Fn(&[u8; BYTES], &[Q8x256], &mut [S]),
     ) {
         let n = if T == ANY { out.len() } else { T };
@@ -111,24 +111,26 @@ in_each_set! {
         };
         // The results of some rows at a time: taken a row at a time, what comes next waits for them.
         let results = |[a, b, c, d, e, f, g, h]: [S; ROWS]| {
-            hsums([eight(a), eight(b), eight(c), eight(d), eight(e), eight(f), eight(g), eight(h)])
+            let (a, b, c, d) = (eight_sums(a), eight_sums(b), eight_sums(c), eight_sums(d));
+            let (e, f, g, h) = (eight_sums(e), eight_sums(f), eight_sums(g), eight_sums(h));
+            hsums([a, b, c, d, e, f, g, h])
         };
         if T == 1 {
             let out = &mut *out[0];
-            // By turns a row of each stream.
-            let streams = ahead.streams.ilog2();
-            let rows_a_stream = out.len().div_ceil(1 << streams);
-            let row = |turn: usize| (turn & ((1 << streams) - 1)) * rows_a_stream + (turn >> streams);
-            for first in (0..rows_a_stream << streams).step_by(ROWS) {
+            let rows_a_stream = out.len().div_ceil(ahead.streams);
+            let turns = rows_a_stream * ahead.streams;
+            let row = |turn| row_of(turn, ahead.streams, rows_a_stream);
+            for first in (0..turns).step_by(ROWS) {
+                let some = first..turns.min(first + ROWS);
                 let mut sums = [zero; ROWS];
-                for (turn, sums) in (first..).zip(&mut sums) {
+                for (turn, sums) in some.clone().zip(&mut sums) {
                     if let Some(w) = w[(row(turn) * row_bytes).min(w.len())..].get(..row_bytes) {
                         let mut sum = [zero];
                         add_steps(w, 0..steps, &mut sum);
                         [*sums] = sum;
                     }
                 }
-                for (turn, result) in (first..).zip(results(sums)) {
+                for (turn, result) in some.zip(results(sums)) {
                     if let Some(out) = out.get_mut(row(turn)) {
                         *out = result;
                     }
@@ -368,8 +370,15 @@ in_each_set! {
     }
 }
 
+/// Which row has its turn where rows are read by turns at so many places, a power of two, of `rows_a_stream` rows each. The last
+/// place may have fewer: then there is no such row.
+#[inline(always)]
+fn row_of(turn: usize, streams: usize, rows_a_stream: usize) -> usize {
+    (turn & (streams - 1)) * rows_a_stream + (turn >> streams.trailing_zeros())
+}
+
 /// How many bytes ahead of their use weights are fetched into the L1 cache, and into the L2 cache, 0 for not; and at how many
-/// places the rows of one token are read by turns.
+/// places, a power of two, the rows of one token are read by turns.
 #[derive(Clone, Copy)]
 struct Ahead {
     near: usize,
@@ -438,4 +447,20 @@ pub(super) fn add_scaled(sum: &mut __m256, products: __m256i, d: __m256, x: &Q8x
 #[target_feature(enable = "avx2,fma")]
 fn add_offsets(sum: &mut __m256, d: __m256, x: &Q8x256) {
     *sum = _mm256_fmadd_ps(d, load_f32(&x.offset), *sum);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::row_of;
+
+    #[test]
+    fn every_row_has_one_turn() {
+        for (rows, streams) in (0..40).flat_map(|rows| [1, 2, 4].map(|streams| (rows, streams))) {
+            let rows_a_stream = usize::div_ceil(rows, streams);
+            let turns = (0..rows_a_stream * streams).map(|turn| row_of(turn, streams, rows_a_stream));
+            let mut taken: Vec<usize> = turns.filter(|&row| row < rows).collect();
+            taken.sort();
+            assert!(taken.into_iter().eq(0..rows), "{rows} rows, {streams} streams");
+        }
+    }
 }
