@@ -121,16 +121,15 @@ in_each_set! {
             let turns = rows_a_stream * ahead.streams;
             let row = |turn| row_of(turn, ahead.streams, rows_a_stream);
             for first in (0..turns).step_by(ROWS) {
-                let some = first..turns.min(first + ROWS);
                 let mut sums = [zero; ROWS];
-                for (turn, sums) in some.clone().zip(&mut sums) {
+                for (turn, sums) in (first..turns).zip(&mut sums) {
                     if let Some(w) = w[(row(turn) * row_bytes).min(w.len())..].get(..row_bytes) {
                         let mut sum = [zero];
                         add_steps(w, 0..steps, &mut sum);
                         [*sums] = sum;
                     }
                 }
-                for (turn, result) in some.zip(results(sums)) {
+                for (turn, result) in (first..turns).zip(results(sums)) {
                     if let Some(out) = out.get_mut(row(turn)) {
                         *out = result;
                     }
