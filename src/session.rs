@@ -400,7 +400,7 @@ impl Session {
 
     /// Tokens taken at once.
     fn chunk(&self) -> usize {
-        if self.low_memory { SMALL_CHUNK } else { self.model.kernels().pass }
+        if self.low_memory { SMALL_CHUNK } else { self.model.pass() }
     }
 
     /// Takes ids; the hidden states of the last `wanted` of them are left.

@@ -73,12 +73,13 @@ pub(crate) enum Kind {
 /// Lays a chunk of a panel's rows, slices of equal length, open.
 pub(crate) type Pack = unsafe fn(rows: &[&[u8]], panel: &mut [Vector]);
 
-/// Takes the products of so many panels, one after the other, and `n` tokens.
+/// Takes the products of so many panels, one after the other, and `n` tokens, and meanwhile has its part of what lies ahead
+/// fetched.
 ///
 /// # Safety
 /// `out` must lend the results of the rows of so many panels and `n` tokens.
 pub(crate) type Multiply =
-    unsafe fn(panels: &[Vector], n_panels: usize, input: &[Vector], n: usize, out: Out);
+    unsafe fn(panels: &[Vector], n_panels: usize, input: &[Vector], n: usize, out: Out, ahead: &mut Ahead);
 
 /// A micro-kernel with the layouts that it reads. Its functions may need instructions of the set that it belongs to,
 /// which [`all`](crate::all) hands out only where the processor has them.
@@ -125,6 +126,69 @@ pub(crate) struct Out {
     pub stride: usize,
     /// Whether to add to what is there.
     pub add: bool,
+}
+
+/// Weights that are wanted next, a chunk of some rows. They are fetched into the L2 cache a line or two at a time, between
+/// products: of many at once a processor has no more than some tens on their way, and waits before it takes the others.
+pub(crate) struct Ahead {
+    /// The next line of a row.
+    at: *const u8,
+    /// Lines that are left of the row, and of every one behind it.
+    lines: usize,
+    lines_a_row: usize,
+    rows: usize,
+    /// From a row's first line to the next one's.
+    row_bytes: usize,
+    /// Lines for the products that are taken now, and for a part of them.
+    budget: usize,
+    share: usize,
+}
+
+impl Ahead {
+    /// `bytes` of each of so many rows from `first` on; any address will do.
+    fn new(first: *const u8, bytes: usize, rows: usize, row_bytes: usize) -> Ahead {
+        let lines_a_row = (bytes + 63).div_ceil(64);
+        Ahead { at: first, lines: lines_a_row, lines_a_row, rows, row_bytes, budget: 0, share: 0 }
+    }
+
+    /// Allows as much of what is left as `n` tokens are of so many.
+    fn allow(&mut self, n: usize, tokens: usize) {
+        let left = self.rows.saturating_sub(1) * self.lines_a_row + self.lines;
+        self.budget = (left * n).div_ceil(tokens);
+    }
+
+    /// Shares what is allowed out between so many calls of [`Ahead::fetch`].
+    #[inline(always)]
+    pub(crate) fn share_out(&mut self, parts: usize) {
+        self.share = self.budget.div_ceil(parts);
+    }
+
+    /// Has the next share fetched.
+    #[inline(always)]
+    pub(crate) fn fetch(&mut self) {
+        let share = self.share.min(self.budget);
+        self.budget -= share;
+        for _ in 0..share {
+            if self.rows == 0 {
+                return;
+            }
+            fetch(self.at, 1);
+            self.at = self.at.wrapping_add(64);
+            self.lines -= 1;
+            if self.lines == 0 {
+                self.at = self.at.wrapping_add(self.row_bytes).wrapping_sub(64 * self.lines_a_row);
+                self.lines = self.lines_a_row;
+                self.rows -= 1;
+            }
+        }
+    }
+
+    /// Has all fetched that is left of the next `n` rows.
+    fn fetch_rows(&mut self, n: usize) {
+        let lines = n.min(self.rows) * self.lines_a_row;
+        (self.budget, self.share) = (lines, lines);
+        self.fetch();
+    }
 }
 
 /// A range of K.
@@ -265,12 +329,7 @@ impl Gemm {
             let bytes = [chunk.start, chunk.start + chunk.len].map(|k| k / ty.block_len() * ty.block_bytes());
             // What comes next, these rows' next chunk or the first one of those behind them.
             let next = if chunk.start + chunk.len < k { bytes[1] } else { w.len() };
-            let mut to_fetch = 0..n_rows;
-            let mut fetch_rows = |n: usize| {
-                for r in to_fetch.by_ref().take(n) {
-                    fetch(w.as_ptr().wrapping_add(r * row_bytes + next), bytes[1] - bytes[0]);
-                }
-            };
+            let mut ahead = Ahead::new(w.as_ptr().wrapping_add(next), bytes[1] - bytes[0], n_rows, row_bytes);
             for (p, panel) in panels.chunks_exact_mut(panel_len).enumerate() {
                 // Rows beyond the last repeat it; their results are dropped.
                 let mut rows: [&[u8]; MAX_ROWS] = [&[]; MAX_ROWS];
@@ -286,7 +345,7 @@ impl Gemm {
                         Some(Fixed { bring, .. }) => {
                             (self.pack)(rows, open);
                             // This takes as long as memory does.
-                            fetch_rows(self.rows);
+                            ahead.fetch_rows(self.rows);
                             bring(open, panel);
                         }
                     }
@@ -297,11 +356,11 @@ impl Gemm {
             for (first, n) in self.tiles(n_tokens) {
                 let x;
                 (x, input) = input.split_at(self.input_len(chunk) * n);
-                fetch_rows((n_rows * n).div_ceil(n_tokens));
+                ahead.allow(n, n_tokens - first);
                 if whole > 0 {
                     let out = Out { first: tile.column(first), stride: tile.stride(), add };
                     // SAFETY: the tile lends its rows of the tokens up to first + n.
-                    unsafe { (self.multiply)(whole_panels, whole, x, n, out) };
+                    unsafe { (self.multiply)(whole_panels, whole, x, n, out, &mut ahead) };
                 }
                 if !rest.is_empty() {
                     for (t, results) in results.chunks_exact_mut(self.rows).take(n).enumerate() {
@@ -309,7 +368,7 @@ impl Gemm {
                     }
                     let out = Out { first: results.as_mut_ptr(), stride: self.rows, add };
                     // SAFETY: `results` has room for the most tokens of the most rows.
-                    unsafe { (self.multiply)(rest_panels, 1, x, n, out) };
+                    unsafe { (self.multiply)(rest_panels, 1, x, n, out, &mut ahead) };
                     for (t, results) in results.chunks_exact(self.rows).take(n).enumerate() {
                         tile.token_mut(first + t)[rest.clone()].copy_from_slice(&results[..rest.len()]);
                     }

@@ -14,12 +14,21 @@ pub enum VecDot {
     Q8(fn(w: &[u8], x: Q8Row<'_>) -> f32),
 }
 
-/// The products of rows of block-quantized weights, one after the other in `w`, with the activations of a few tokens;
-/// `out` has a result a row for each. A product does not depend on the rows and tokens around it.
-pub type Gemv = fn(w: &[u8], x: Few<'_>, out: &mut [&mut [f32]]);
+/// The products of rows of weights, one after the other in `w`, with the activations of a few tokens; `out` has a result a row
+/// for each. A product does not depend on the rows and tokens around it.
+#[derive(Clone, Copy)]
+pub enum Gemv {
+    /// Of F32, F16 and BF16 weights, and any number of tokens, one after the other in `x`.
+    Float(FloatGemv),
+    /// Of block-quantized weights: for one token, two, and so on.
+    Q8(&'static [Q8Gemv]),
+}
 
-/// Those for one token, two, and so on.
-pub type Gemvs = &'static [Gemv];
+/// See [`Gemv::Float`].
+pub type FloatGemv = fn(w: &[u8], x: &[f32], out: &mut [&mut [f32]]);
+
+/// See [`Gemv::Q8`].
+pub type Q8Gemv = fn(w: &[u8], x: Few<'_>, out: &mut [&mut [f32]]);
 
 /// [`Kernels::pass`] of most sets.
 pub(crate) const PASS: usize = 128;
@@ -37,7 +46,7 @@ pub struct Kernels {
     pub vec_dot: fn(TensorType) -> VecDot,
     /// Many weight rows of this type with a few activation rows, where the set has something faster than
     /// [`Kernels::vec_dot`] on each.
-    pub gemv: fn(TensorType) -> Option<Gemvs>,
+    pub gemv: fn(TensorType) -> Option<Gemv>,
     /// The micro-kernel for many tokens; without one they are multiplied one at a time.
     pub gemm: Option<fn(TensorType) -> Gemm>,
     /// Tokens of a prompt to take at once: so many that laying the weights open for them is little of the work.

@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use crate::format::TensorType;
 use crate::gemm::{Chunk, Panel, Spread, SpreadPart};
-use crate::isa::{Kernels, VecDot};
+use crate::isa::{Gemv, Kernels, VecDot};
 use crate::q8::{FEW_TOKENS, Q8Buffer, Q8Row};
 
 /// Bytes of activations that a block of tokens may take: half of a small L2 cache. Every weight row of a tile
@@ -189,8 +189,12 @@ impl Kernels {
         let n_tokens = tile.n_tokens;
         let row_bytes = check(ty, w, tile.rows.len(), k, x, n_tokens);
         assert!(n_tokens <= FEW_TOKENS, "{n_tokens} tokens are more than a few");
-        let gemvs = (self.gemv)(ty);
-        let at_once = gemvs.map_or(1, <[_]>::len);
+        let gemv = (self.gemv)(ty);
+        let at_once = match gemv {
+            Some(Gemv::Float(_)) => FEW_TOKENS,
+            Some(Gemv::Q8(gemvs)) => gemvs.len(),
+            None => 1,
+        };
         let block = if n_tokens <= at_once { tile.rows.len() } else { (FEW_BYTES / row_bytes).max(1) };
         for (i, w) in w.chunks(block * row_bytes).enumerate() {
             let rows = i * block..i * block + w.len() / row_bytes;
@@ -198,15 +202,19 @@ impl Kernels {
             let mut out: [&mut [f32]; FEW_TOKENS] =
                 std::array::from_fn(|_| columns.next().unwrap_or_default());
             let out = &mut out[..n_tokens];
-            if let (Some(gemvs), Activations::Q8(x)) = (gemvs, x) {
-                for (i, out) in out.chunks_mut(gemvs.len()).enumerate() {
-                    gemvs[out.len() - 1](w, x.few().from(i * gemvs.len()), out);
+            match (gemv, x) {
+                (Some(Gemv::Float(gemv)), Activations::Float { x }) => gemv(w, x, out),
+                (Some(Gemv::Q8(gemvs)), Activations::Q8(x)) => {
+                    for (i, out) in out.chunks_mut(at_once).enumerate() {
+                        gemvs[out.len() - 1](w, x.few().from(i * at_once), out);
+                    }
                 }
-                continue;
-            }
-            for (r, w) in w.chunks_exact(row_bytes).enumerate() {
-                for (t, out) in out.iter_mut().enumerate() {
-                    out[r] = self.dot(ty, w, k, x, t);
+                _ => {
+                    for (r, w) in w.chunks_exact(row_bytes).enumerate() {
+                        for (t, out) in out.iter_mut().enumerate() {
+                            out[r] = self.dot(ty, w, k, x, t);
+                        }
+                    }
                 }
             }
         }
@@ -218,11 +226,14 @@ impl Kernels {
     /// As [`Kernels::matmul`].
     pub fn matvec(&self, ty: TensorType, w: &[u8], k: usize, x: Activations<'_>, out: &mut [f32]) {
         let row_bytes = check(ty, w, out.len(), k, x, 1);
-        if let (Some([gemv, ..]), Activations::Q8(x)) = ((self.gemv)(ty), x) {
-            return gemv(w, x.few(), &mut [out]);
-        }
-        for (out, w) in out.iter_mut().zip(w.chunks_exact(row_bytes)) {
-            *out = self.dot(ty, w, k, x, 0);
+        match ((self.gemv)(ty), x) {
+            (Some(Gemv::Float(gemv)), Activations::Float { x }) => gemv(w, x, &mut [out]),
+            (Some(Gemv::Q8([gemv, ..])), Activations::Q8(x)) => gemv(w, x.few(), &mut [out]),
+            _ => {
+                for (out, w) in out.iter_mut().zip(w.chunks_exact(row_bytes)) {
+                    *out = self.dot(ty, w, k, x, 0);
+                }
+            }
         }
     }
 

@@ -26,7 +26,7 @@ pub(crate) static KERNELS: Kernels = Kernels {
     attention: attention::KERNELS,
 };
 
-fn vec_dot(ty: TensorType) -> VecDot {
+pub(crate) fn vec_dot(ty: TensorType) -> VecDot {
     match ty {
         F32 => VecDot::Float(|w, x| dot_float(w, x, f32::from_le_bytes)),
         F16 => VecDot::Float(|w, x| dot_float(w, x, float::f16_to_f32)),

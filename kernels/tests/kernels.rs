@@ -2,7 +2,7 @@
 
 use brooklet_kernels::TensorType::{self, *};
 use brooklet_kernels::format::{decode, encode};
-use brooklet_kernels::{Few, Kernels, Q8Row, Q8x256, VecDot, all};
+use brooklet_kernels::{Few, Gemv, Kernels, Q8Row, Q8x256, VecDot, all};
 
 /// Pseudo-random numbers, the same every time.
 struct Random(u64);
@@ -78,12 +78,25 @@ fn exact_dot(w: &[f32], x: &[f64]) -> (f64, f64) {
 fn dots_q8(kernels: &Kernels, ty: TensorType, w: &[u8], x: Q8Row<'_>) -> Vec<f32> {
     let VecDot::Q8(dot) = (kernels.vec_dot)(ty) else { panic!("{ty} takes quantized activations") };
     let mut dots = vec![dot(w, x)];
-    for (n, gemv) in (1..).zip((kernels.gemv)(ty).into_iter().flatten()) {
+    let Some(Gemv::Q8(gemvs)) = (kernels.gemv)(ty) else { return dots };
+    for (n, gemv) in (1..).zip(gemvs) {
         let chunks: Vec<_> = Q8x256::chunks(n, |_| x).collect();
         let mut of_tokens = vec![[f32::NAN]; n];
         let mut out: Vec<_> = of_tokens.iter_mut().map(|dot| &mut dot[..]).collect();
         gemv(w, Few::new(&chunks, n), &mut out);
         dots.extend(of_tokens.into_flattened());
+    }
+    dots
+}
+
+/// As [`dots_q8`], of float weights.
+fn dots_float(kernels: &Kernels, ty: TensorType, w: &[u8], x: &[f32]) -> Vec<f32> {
+    let VecDot::Float(dot) = (kernels.vec_dot)(ty) else { panic!("{ty} takes floats") };
+    let mut dots = vec![dot(w, x), f32::NAN];
+    if let Some(Gemv::Float(gemv)) = (kernels.gemv)(ty) {
+        gemv(w, x, &mut [&mut dots[1..]]);
+    } else {
+        dots.pop();
     }
     dots
 }
@@ -235,9 +248,10 @@ fn float_dots_are_close_to_exact() {
             let (exact, abs) = exact_dot(&decoded, &x.iter().map(|&x| f64::from(x)).collect::<Vec<_>>());
             at_any_address(&w, |w| {
                 for kernels in all() {
-                    let VecDot::Float(dot) = (kernels.vec_dot)(ty) else { panic!("{ty} takes floats") };
-                    let error = (f64::from(dot(w, &x)) - exact).abs() / abs.max(f64::MIN_POSITIVE);
-                    assert!(error <= 2e-7, "{}, {ty}, {n}: off by {error:e}", kernels.name);
+                    for dot in dots_float(kernels, ty, w, &x) {
+                        let error = (f64::from(dot) - exact).abs() / abs.max(f64::MIN_POSITIVE);
+                        assert!(error <= 2e-7, "{}, {ty}, {n}: off by {error:e}", kernels.name);
+                    }
                 }
             });
         }

@@ -26,6 +26,9 @@ use std::path::Path;
 use std::sync::Arc;
 use weights::Weights;
 
+/// See [`Model::pass`].
+const FLOAT_PASS: usize = 192;
+
 /// An LFM2 model over a mapped file. Immutable; share it in an `Arc`.
 pub struct Model {
     /// The file, and any that matrices were replaced from.
@@ -118,6 +121,13 @@ impl Model {
     /// The kernels it runs on.
     pub fn kernels(&self) -> &'static Kernels {
         self.kernels
+    }
+
+    /// Tokens of a prompt to take at once: so many that getting the weights ready for them is little of the work. Those of float
+    /// matrices take longer to come from memory.
+    pub fn pass(&self) -> usize {
+        let floats = self.weights.layers.first().is_some_and(|layer| !layer.mlp.gate.ty.is_quantized());
+        if floats { self.kernels.pass.max(FLOAT_PASS) } else { self.kernels.pass }
     }
 
     /// Bytes of all tensors.

@@ -1,8 +1,7 @@
-//! What NEON does with floats: quantizing, norm, SiLU, and the products of weights that are floats themselves.
+//! What NEON does with floats: quantizing, norm and SiLU.
 
 use std::arch::aarch64::*;
 
-use crate::format::float;
 use crate::portable::pad;
 use crate::q8::{Q8_BLOCK, Q8_SUM, block_scale};
 
@@ -38,50 +37,6 @@ fn quantize_block(x: &[f32; 32], qs: &mut [i8; 32], sums: &mut [i16; 2]) -> f32 
         *sum = vaddlvq_s8(q);
     }
     d
-}
-
-#[target_feature(enable = "neon")]
-pub(super) fn dot_f32(w: &[u8], x: &[f32]) -> f32 {
-    dot_float(w, x, |w| load_f32_bytes(w), f32::from_le_bytes)
-}
-
-#[target_feature(enable = "neon")]
-pub(super) fn dot_f16(w: &[u8], x: &[f32]) -> f32 {
-    dot_float(w, x, |w| load_f16(w), float::f16_to_f32)
-}
-
-#[target_feature(enable = "neon")]
-pub(super) fn dot_bf16(w: &[u8], x: &[f32]) -> f32 {
-    dot_float(w, x, |w| load_bf16(w), float::bf16_to_f32)
-}
-
-/// Σ w·x in 32 partial sums, the tail in one more.
-#[inline]
-#[target_feature(enable = "neon")]
-fn dot_float<const N: usize>(
-    w: &[u8],
-    x: &[f32],
-    load: impl Fn(&[[u8; N]; 4]) -> float32x4_t,
-    load_one: impl Fn([u8; N]) -> f32,
-) -> f32 {
-    let w = w.as_chunks::<N>().0;
-    assert_eq!(w.len(), x.len());
-    let (w4, w_rest) = w.as_chunks::<4>();
-    let (x4, x_rest) = x.as_chunks::<4>();
-    let mut sums = [vdupq_n_f32(0.0); 8];
-    let (w32, w4) = w4.as_chunks::<8>();
-    let (x32, x4) = x4.as_chunks::<8>();
-    for (w, x) in w32.iter().zip(x32) {
-        for i in 0..8 {
-            sums[i] = vfmaq_f32(sums[i], load(&w[i]), load_f32(&x[i]));
-        }
-    }
-    for (sum, (w, x)) in sums.iter_mut().zip(w4.iter().zip(x4)) {
-        *sum = vfmaq_f32(*sum, load(w), load_f32(x));
-    }
-    let tail: f32 = w_rest.iter().zip(x_rest).map(|(&w, x)| load_one(w) * x).sum();
-    let sums = [0, 1, 2, 3].map(|i| vaddq_f32(sums[i], sums[i + 4]));
-    vaddvq_f32(vaddq_f32(vaddq_f32(sums[0], sums[1]), vaddq_f32(sums[2], sums[3]))) + tail
 }
 
 #[target_feature(enable = "neon")]

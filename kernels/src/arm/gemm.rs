@@ -8,7 +8,7 @@
 use super::intrinsics::*;
 use super::weights::{self, Weights, signed};
 use crate::format::TensorType::{self, *};
-use crate::gemm::{Chunk, Factors, Gemm, Kind, Out, ROW_INPUT, STEP, Vector, token};
+use crate::gemm::{Ahead, Chunk, Factors, Gemm, Kind, Out, ROW_INPUT, STEP, Vector, token};
 use crate::matmul::Activations;
 use crate::q8::Q8Row;
 
@@ -148,6 +148,7 @@ unsafe fn multiply<L: Tiles, const SUBS: usize, const MINS: bool, const SMALL: b
     input: &[Vector],
     n: usize,
     out: Out,
+    ahead: &mut Ahead,
 ) {
     let tile = match n {
         1 => L::tile::<1, SUBS, MINS, SMALL>,
@@ -156,7 +157,9 @@ unsafe fn multiply<L: Tiles, const SUBS: usize, const MINS: bool, const SMALL: b
         4 => L::tile::<4, SUBS, MINS, SMALL>,
         _ => unreachable!("a tile of {n} tokens"),
     };
+    ahead.share_out(n_panels);
     for (p, panel) in panels.chunks_exact(panels.len() / n_panels).enumerate() {
+        ahead.fetch();
         // SAFETY: `out` lends as many rows as the panels have, and n tokens.
         unsafe { tile(panel, input, Out { first: out.first.add(ROWS * p), ..out }) };
     }

@@ -5,7 +5,7 @@ use std::arch::aarch64::*;
 
 use super::float::{load_bf16, load_f16, load_f32_bytes};
 use crate::format::TensorType::{self, *};
-use crate::gemm::{Gemm, Kind, Out, Pack, STEP, Vector, spread_floats};
+use crate::gemm::{Ahead, Gemm, Kind, Out, Pack, STEP, Vector, spread_floats};
 
 /// Rows of a group.
 const ROWS: usize = 16;
@@ -87,7 +87,14 @@ fn transposed([a, b, c, d]: [float32x4_t; 4]) -> [float32x4_t; 4] {
 }
 
 #[target_feature(enable = "neon")]
-unsafe fn multiply(panels: &[Vector], n_panels: usize, input: &[Vector], n: usize, out: Out) {
+unsafe fn multiply(
+    panels: &[Vector],
+    n_panels: usize,
+    input: &[Vector],
+    n: usize,
+    out: Out,
+    ahead: &mut Ahead,
+) {
     let tile = match n {
         1 => tile::<1>,
         2 => tile::<2>,
@@ -97,7 +104,9 @@ unsafe fn multiply(panels: &[Vector], n_panels: usize, input: &[Vector], n: usiz
         6 => tile::<6>,
         _ => unreachable!("a tile of {n} tokens"),
     };
+    ahead.share_out(n_panels);
     for (p, panel) in panels.chunks_exact(panels.len() / n_panels).enumerate() {
+        ahead.fetch();
         // SAFETY: `out` lends as many rows as the panels have, and n tokens.
         unsafe { tile(panel, input, Out { first: out.first.add(ROWS * p), ..out }) };
     }

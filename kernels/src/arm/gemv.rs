@@ -4,36 +4,39 @@
 //! sums are taken in the same order as that of one alone. The sums of four groups are added up across lanes, so that one
 //! conversion and one multiplication scale them all.
 
+use super::floats;
 use super::intrinsics::*;
 use super::level::Level;
 use super::prefetch;
 use super::weights::{self, Weights, signed, zero};
 use crate::format::TensorType::{self, *};
-use crate::isa::Gemvs;
+use crate::isa::Gemv;
 use crate::q8::{Few, Q8x256};
 
 /// How far ahead of the weights in use the next are fetched, in bytes.
 const AHEAD: usize = 1024;
 
-pub(super) fn gemv<L: Level>(ty: TensorType) -> Option<Gemvs> {
+pub(super) fn gemv<L: Level>(ty: TensorType) -> Option<Gemv> {
     match ty {
-        F32 | F16 | BF16 => None,
-        Q4_0 => Some(all::<weights::Q4_0, L, _>()),
-        Q4_1 => Some(all::<weights::Q4_1, L, _>()),
-        Q5_0 => Some(all::<weights::Q5_0, L, _>()),
-        Q5_1 => Some(all::<weights::Q5_1, L, _>()),
-        Q8_0 => Some(all::<weights::Q8_0, L, _>()),
-        Q2_K => Some(all::<weights::Q2K, L, _>()),
-        Q3_K => Some(all::<weights::Q3K, L, _>()),
-        Q4_K => Some(all::<weights::Q4K, L, _>()),
-        Q5_K => Some(all::<weights::Q5K, L, _>()),
-        Q6_K => Some(all::<weights::Q6K, L, _>()),
-        IQ4_NL => Some(all::<weights::Iq4Nl, L, _>()),
+        F32 | F16 | BF16 => floats::gemv(ty),
+        Q4_0 => all::<weights::Q4_0, L, _>(),
+        Q4_1 => all::<weights::Q4_1, L, _>(),
+        Q5_0 => all::<weights::Q5_0, L, _>(),
+        Q5_1 => all::<weights::Q5_1, L, _>(),
+        Q8_0 => all::<weights::Q8_0, L, _>(),
+        Q2_K => all::<weights::Q2K, L, _>(),
+        Q3_K => all::<weights::Q3K, L, _>(),
+        Q4_K => all::<weights::Q4K, L, _>(),
+        Q5_K => all::<weights::Q5K, L, _>(),
+        Q6_K => all::<weights::Q6K, L, _>(),
+        IQ4_NL => all::<weights::Iq4Nl, L, _>(),
     }
 }
 
-fn all<W: Weights<BYTES>, L: Level, const BYTES: usize>() -> Gemvs {
-    &const { [rows::<W, L, BYTES, 1>, rows::<W, L, BYTES, 2>, rows::<W, L, BYTES, 3>, rows::<W, L, BYTES, 4>] }
+fn all<W: Weights<BYTES>, L: Level, const BYTES: usize>() -> Option<Gemv> {
+    Some(Gemv::Q8(
+        &const { [rows::<W, L, BYTES, 1>, rows::<W, L, BYTES, 2>, rows::<W, L, BYTES, 3>, rows::<W, L, BYTES, 4>] },
+    ))
 }
 
 /// The sums of a row and a token.

@@ -5,6 +5,7 @@
 
 mod attention;
 mod float;
+mod floats;
 mod gemm;
 mod gemm_float;
 mod gemv;
@@ -14,8 +15,7 @@ pub(crate) mod probe;
 mod tiles;
 mod weights;
 
-use crate::format::TensorType::{self, *};
-use crate::isa::{Kernels, PASS, VecDot};
+use crate::isa::{Kernels, PASS};
 use gemm::Tiles;
 use level::{DotProd, Level, Neon};
 use std::arch::is_aarch64_feature_detected;
@@ -38,7 +38,8 @@ const fn set<L: Level, T: Tiles>(name: &'static str) -> Kernels {
         name,
         // SAFETY: here and below, NEON is part of every AArch64.
         quantize_q8: |x, qs, d, sums| unsafe { float::quantize_q8(x, qs, d, sums) },
-        vec_dot,
+        // Rows are multiplied by `gemv` and `gemm`; one by one, they are only compared with.
+        vec_dot: crate::portable::vec_dot,
         gemv: gemv::gemv::<L>,
         gemm: Some(gemm::gemm::<T>),
         pass: PASS,
@@ -47,19 +48,6 @@ const fn set<L: Level, T: Tiles>(name: &'static str) -> Kernels {
         // SAFETY: as above.
         silu_mul: |gate, up| unsafe { float::silu_mul(gate, up) },
         attention: attention::KERNELS,
-    }
-}
-
-/// Quantized rows are multiplied by [`gemv`] and [`gemm`]; one by one, they are only compared with.
-fn vec_dot(ty: TensorType) -> VecDot {
-    match ty {
-        // SAFETY: here and below, NEON is part of every AArch64.
-        F32 => VecDot::Float(|w, x| unsafe { float::dot_f32(w, x) }),
-        // SAFETY: as above.
-        F16 => VecDot::Float(|w, x| unsafe { float::dot_f16(w, x) }),
-        // SAFETY: as above.
-        BF16 => VecDot::Float(|w, x| unsafe { float::dot_bf16(w, x) }),
-        _ => (crate::portable::KERNELS.vec_dot)(ty),
     }
 }
 

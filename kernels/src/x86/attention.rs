@@ -3,7 +3,7 @@
 use std::arch::x86_64::*;
 
 use super::avx2::{exp_parts, load_f16, load_f32, load_f32_bytes, pad, rms_scale, store_f32};
-use super::avx2_dot::hsum;
+use super::bits::hsum;
 use super::{READER, Reader};
 use crate::attention::{AttentionKernels, Rows, RowsMut};
 use crate::format::TensorType;

@@ -1,4 +1,4 @@
-//! The AVX2 set, which takes FMA and F16C along; its dot products are in [`super::avx2_dot`].
+//! The AVX2 set, which takes FMA and F16C along.
 //!
 //! Functions marked `target_feature` are safe to call from each other. The set's plain function pointers to
 //! them are reachable through [`detect`] only.
@@ -6,11 +6,10 @@
 use std::arch::x86_64::*;
 
 use super::attention;
-use super::avx2_dot::{self as dot, hsum};
 use super::gemv;
-use crate::format::{TensorType, float};
-use crate::isa::{Kernels, PASS, VecDot};
-use crate::q8::{Q8_BLOCK, Q8_SUM, Q8Row, block_scale};
+use crate::isa::{Kernels, PASS};
+use crate::portable;
+use crate::q8::{Q8_BLOCK, Q8_SUM, block_scale};
 
 /// The set, where the processor has the features.
 pub(crate) fn detect() -> Option<&'static Kernels> {
@@ -26,7 +25,8 @@ pub(super) const SET: Kernels = Kernels {
     name: "avx2",
     // SAFETY: here and below, `detect` hands this set out only where the features are there.
     quantize_q8: |x, qs, d, sums| unsafe { quantize_q8(x, qs, d, sums) },
-    vec_dot,
+    // Rows are multiplied by `gemv` and `gemm`; one by one, they are only compared with.
+    vec_dot: portable::vec_dot,
     gemv: gemv::avx2,
     gemm: Some(super::gemm::gemm),
     pass: PASS,
@@ -36,37 +36,6 @@ pub(super) const SET: Kernels = Kernels {
     silu_mul: |gate, up| unsafe { silu_mul(gate, up) },
     attention: attention::KERNELS,
 };
-
-fn vec_dot(ty: TensorType) -> VecDot {
-    use TensorType::*;
-    type Float = unsafe fn(&[u8], &[f32]) -> f32;
-    type Q8 = unsafe fn(&[u8], Q8Row<'_>) -> f32;
-    let float = |f: Float| {
-        // SAFETY: the types differ in `unsafe` alone, and a call is sound: `detect` hands this set out only
-        // where the features are there.
-        VecDot::Float(unsafe { std::mem::transmute::<Float, fn(&[u8], &[f32]) -> f32>(f) })
-    };
-    let q8 = |f: Q8| {
-        // SAFETY: as above.
-        VecDot::Q8(unsafe { std::mem::transmute::<Q8, fn(&[u8], Q8Row<'_>) -> f32>(f) })
-    };
-    match ty {
-        F32 => float(dot_f32),
-        F16 => float(dot_f16),
-        BF16 => float(dot_bf16),
-        Q4_0 => q8(dot::q4_0),
-        Q4_1 => q8(dot::q4_1),
-        Q5_0 => q8(dot::q5_0),
-        Q5_1 => q8(dot::q5_1),
-        Q8_0 => q8(dot::q8_0),
-        Q2_K => q8(dot::q2_k),
-        Q3_K => q8(dot::q3_k),
-        Q4_K => q8(dot::q4_k),
-        Q5_K => q8(dot::q5_k),
-        Q6_K => q8(dot::q6_k),
-        IQ4_NL => q8(dot::iq4_nl),
-    }
-}
 
 #[target_feature(enable = "avx2,fma,f16c")]
 fn quantize_q8(x: &[f32], qs: &mut [i8], d: &mut [f32], sums: &mut [i16]) {
@@ -116,49 +85,6 @@ fn quantize_block(x: &[f32; 32], qs: &mut [i8; 32], sums: &mut [i16; 2]) -> f32 
     let sum = |v| (_mm_cvtsi128_si32(v) - 16 * 128) as i16;
     *sums = [sum(_mm256_castsi256_si128(sixteens)), sum(_mm256_extracti128_si256(sixteens, 1))];
     d
-}
-
-#[target_feature(enable = "avx2,fma,f16c")]
-fn dot_f32(w: &[u8], x: &[f32]) -> f32 {
-    dot_float(w, x, |w| load_f32_bytes(w), f32::from_le_bytes)
-}
-
-#[target_feature(enable = "avx2,fma,f16c")]
-fn dot_f16(w: &[u8], x: &[f32]) -> f32 {
-    dot_float(w, x, |w| load_f16(w), float::f16_to_f32)
-}
-
-#[target_feature(enable = "avx2,fma,f16c")]
-fn dot_bf16(w: &[u8], x: &[f32]) -> f32 {
-    dot_float(w, x, |w| load_bf16(w), float::bf16_to_f32)
-}
-
-/// Σ w·x in 32 partial sums, the tail in one more.
-#[inline]
-#[target_feature(enable = "avx2,fma,f16c")]
-fn dot_float<const N: usize>(
-    w: &[u8],
-    x: &[f32],
-    load: impl Fn(&[[u8; N]; 8]) -> __m256,
-    load_one: impl Fn([u8; N]) -> f32,
-) -> f32 {
-    let w = w.as_chunks::<N>().0;
-    assert_eq!(w.len(), x.len());
-    let (w8, w_rest) = w.as_chunks::<8>();
-    let (x8, x_rest) = x.as_chunks::<8>();
-    let mut sums = [_mm256_setzero_ps(); 4];
-    let (w32, w8) = w8.as_chunks::<4>();
-    let (x32, x8) = x8.as_chunks::<4>();
-    for (w, x) in w32.iter().zip(x32) {
-        for i in 0..4 {
-            sums[i] = _mm256_fmadd_ps(load(&w[i]), load_f32(&x[i]), sums[i]);
-        }
-    }
-    for (i, (w, x)) in w8.iter().zip(x8).enumerate() {
-        sums[i] = _mm256_fmadd_ps(load(w), load_f32(x), sums[i]);
-    }
-    let tail: f32 = w_rest.iter().zip(x_rest).map(|(&w, x)| load_one(w) * x).sum();
-    hsum(_mm256_add_ps(_mm256_add_ps(sums[0], sums[1]), _mm256_add_ps(sums[2], sums[3]))) + tail
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]

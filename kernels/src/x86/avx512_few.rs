@@ -8,8 +8,8 @@
 use std::arch::x86_64::*;
 
 use super::avx2::load_f32;
-use super::avx2_dot::{affine_integers, load, load_128, load_i16};
 use super::avx512_open::{Open, ROWS, Rows, masked};
+use super::bits::{affine_integers, load, load_128, load_i16};
 use super::gemv::avx512vnni::rows;
 use super::gemv::{self, Unsafe, add_scaled};
 use super::products::less;
@@ -21,7 +21,7 @@ use crate::format::q4_k::Q4_K;
 use crate::format::q6_k::Q6_K;
 use crate::format::q8_0::Q8_0;
 use crate::gemm::fetch;
-use crate::isa::{Gemv, Gemvs};
+use crate::isa::{Gemv, Q8Gemv};
 use crate::q8::{FEW_TOKENS, Few, Q8x256};
 
 /// The functions for one token and two, a row at a time, and for more, up to [`FEW_TOKENS`], sixteen rows at a time, which the
@@ -33,7 +33,7 @@ macro_rules! functions {
 }
 
 /// The functions by type.
-pub(super) fn gemv(ty: TensorType) -> Option<Gemvs> {
+pub(super) fn gemv(ty: TensorType) -> Option<Gemv> {
     match ty {
         TensorType::Q4_0 => functions!(q4_0, sixteen_rows::<Q4_0, 8>),
         TensorType::Q8_0 => functions!(q8_0, sixteen_rows::<Q8_0, 8>),
@@ -268,7 +268,7 @@ fn sixteen_rows<W: Open, const GROUPS: usize>(w: &[u8], x: Few<'_>, out: &mut [&
             unsafe { _mm512_storeu_ps(out.as_mut_ptr(), sum_of_groups(token.sums)) };
         }
     }
-    if let (true, Some([one, ..])) = (whole < n_rows, gemv(W::TYPE)) {
+    if let (true, Some(Gemv::Q8([one, ..]))) = (whole < n_rows, gemv(W::TYPE)) {
         for (t, out) in out.iter_mut().enumerate() {
             one(&w[whole * row_bytes..], x.from(t), &mut [&mut out[whole..]]);
         }
@@ -296,7 +296,7 @@ fn put_starts<W: Open, const GROUPS: usize>(x: &Q8x256, starts: &mut [i32; GROUP
     }
 }
 
-/// The sum of the sums of all groups, in the order of [`eight_sums`] and of [`hsums`](super::avx2_dot::hsums), so that bits are
+/// The sum of the sums of all groups, in the order of [`eight_sums`] and of [`hsums`](super::bits::hsums), so that bits are
 /// those of one token.
 #[inline]
 #[target_feature(enable = "avx512f")]

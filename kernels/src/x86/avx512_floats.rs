@@ -3,60 +3,114 @@
 
 use std::arch::x86_64::*;
 
-use super::avx512_open::{ROWS, Rows, f16s_of_words, put};
+use super::avx512_open::{ROWS, Rows, put};
 use super::gemm::floats;
 use crate::format::TensorType;
-use crate::gemm::{Gemm, Out, Pack, Vector};
+use crate::gemm::{Ahead, Gemm, Out, STEP, Vector};
 
+/// Pairs of elements of K in a step.
+const PAIRS: usize = STEP / 2;
 /// The most tokens of a tile.
 const TOKENS: usize = 12;
 
 /// The micro-kernel for weights of a type, if it is one of floats.
 pub(super) fn gemm(ty: TensorType) -> Option<Gemm> {
-    let pack: Pack = match ty {
-        TensorType::F32 => f32,
-        TensorType::F16 => f16,
-        TensorType::BF16 => bf16,
-        _ => return None,
-    };
-    Some(Gemm { tokens: TOKENS, multiply, ..floats(pack) })
+    match ty {
+        TensorType::F32 => Some(gemm_of::<F32>()),
+        TensorType::F16 => Some(gemm_of::<F16>()),
+        TensorType::BF16 => Some(gemm_of::<BF16>()),
+        _ => None,
+    }
 }
 
-#[target_feature(enable = "avx512f,avx512vl,avx512bw")]
-fn f32(w: &[&[u8]], panel: &mut [Vector]) {
-    put_columns(w, panel, |columns| columns);
+fn gemm_of<W: Weight>() -> Gemm {
+    Gemm { tokens: TOKENS, panel_step: PAIRS * W::PAIR, multiply: multiply::<W>, ..floats(pack::<W>) }
 }
 
-#[target_feature(enable = "avx512f,avx512vl,avx512bw")]
-fn f16(w: &[&[u8]], panel: &mut [Vector]) {
-    put_columns(w, panel, |[a, b, c, d]| {
-        let float = |v| _mm512_castps_si512(f16s_of_words(v));
-        let high = |v| float(_mm512_srli_epi32(v, 16));
-        [float(a), high(a), float(b), high(b), float(c), high(c), float(d), high(d)]
-    });
+/// A type of weights. They are laid open as they are, in columns of sixteen rows, and become floats where they are
+/// multiplied, by instructions that there is room for beside those of the products: half as much is stored and read again.
+trait Weight {
+    /// Vectors of a panel that two elements of K take.
+    const PAIR: usize;
+
+    /// Brings a column of 32 bits a row into the order of a panel.
+    unsafe fn column(v: __m512i) -> __m512i;
+
+    /// Two elements of K.
+    unsafe fn pair(at: *const Vector) -> [__m512; 2];
 }
 
-#[target_feature(enable = "avx512f,avx512vl,avx512bw")]
-fn bf16(w: &[&[u8]], panel: &mut [Vector]) {
-    put_columns(w, panel, |[a, b, c, d]| {
-        let low = |v| _mm512_slli_epi32(v, 16);
-        let high = |v| _mm512_and_si512(v, _mm512_set1_epi32(!0xffff));
-        [low(a), high(a), low(b), high(b), low(c), high(c), low(d), high(d)]
-    });
+struct F32;
+struct F16;
+struct BF16;
+
+impl Weight for F32 {
+    const PAIR: usize = 4;
+
+    #[inline(always)]
+    unsafe fn column(v: __m512i) -> __m512i {
+        v
+    }
+
+    #[inline(always)]
+    unsafe fn pair(at: *const Vector) -> [__m512; 2] {
+        // SAFETY: here and below, the caller has the instructions, and PAIR vectors are there.
+        unsafe { [_mm512_loadu_ps(at.cast()), _mm512_loadu_ps(at.add(2).cast())] }
+    }
 }
 
-/// Stores the columns of a panel's rows; those beyond the last are 0. `floats` makes N columns of the 16 bytes of each row
-/// that they take.
-#[inline]
+impl Weight for F16 {
+    const PAIR: usize = 2;
+
+    /// The first elements of all rows, then the second ones.
+    #[inline(always)]
+    unsafe fn column(v: __m512i) -> __m512i {
+        const ORDER: [u16; 32] = {
+            let mut order = [0; 32];
+            let mut i = 0;
+            while i < 32 {
+                order[i] = (2 * i % 32 + i / 16) as u16;
+                i += 1;
+            }
+            order
+        };
+        // SAFETY: as above.
+        unsafe { _mm512_permutexvar_epi16(_mm512_loadu_si512(ORDER.as_ptr().cast()), v) }
+    }
+
+    #[inline(always)]
+    unsafe fn pair(at: *const Vector) -> [__m512; 2] {
+        // SAFETY: as above.
+        unsafe { [0, 1].map(|i| _mm512_cvtph_ps(_mm256_load_si256(at.add(i).cast()))) }
+    }
+}
+
+impl Weight for BF16 {
+    const PAIR: usize = 2;
+
+    #[inline(always)]
+    unsafe fn column(v: __m512i) -> __m512i {
+        v
+    }
+
+    #[inline(always)]
+    unsafe fn pair(at: *const Vector) -> [__m512; 2] {
+        // SAFETY: as above.
+        unsafe {
+            let both = _mm512_loadu_si512(at.cast());
+            let (first, second) =
+                (_mm512_slli_epi32(both, 16), _mm512_and_si512(both, _mm512_set1_epi32(!0xffff)));
+            [_mm512_castsi512_ps(first), _mm512_castsi512_ps(second)]
+        }
+    }
+}
+
+/// Lays a panel's rows open; elements beyond the last are 0.
 #[target_feature(enable = "avx512f,avx512vl,avx512bw")]
-fn put_columns<const N: usize>(
-    w: &[&[u8]],
-    panel: &mut [Vector],
-    floats: impl Fn([__m512i; 4]) -> [__m512i; N],
-) {
+fn pack<W: Weight>(w: &[&[u8]], panel: &mut [Vector]) {
     let w: &[&[u8]; ROWS] = w.try_into().expect("the rows of a panel");
     let rows = Rows::new(*w);
-    for (i, panel) in panel.chunks_exact_mut(2 * N).enumerate() {
+    for (i, panel) in panel.as_chunks_mut::<8>().0.iter_mut().enumerate() {
         let columns = if 16 * (i + 1) <= w[0].len() {
             rows.columns(16 * i)
         } else {
@@ -69,31 +123,46 @@ fn put_columns<const N: usize>(
             }
             Rows::new(rows).columns(0)
         };
-        for (i, column) in floats(columns).into_iter().enumerate() {
-            put(panel, i, column);
+        for (i, column) in columns.into_iter().enumerate() {
+            // SAFETY: this function has the instructions.
+            put(panel, i, unsafe { W::column(column) });
         }
     }
 }
 
-type Function = unsafe fn(&[Vector], &[Vector], Out);
+type Function = unsafe fn(&[Vector], &[Vector], Out, &mut Ahead);
 
 #[target_feature(enable = "avx512f")]
-unsafe fn multiply(panels: &[Vector], n_panels: usize, input: &[Vector], n: usize, out: Out) {
-    const ONE: [Function; TOKENS] = tiles!(tile [1], 1 2 3 4 5 6 7 8 9 10 11 12);
-    const TWO: [Function; TOKENS] = tiles!(tile [2], 1 2 3 4 5 6 7 8 9 10 11 12);
+unsafe fn multiply<W: Weight>(
+    panels: &[Vector],
+    n_panels: usize,
+    input: &[Vector],
+    n: usize,
+    out: Out,
+    ahead: &mut Ahead,
+) {
+    let one: [Function; TOKENS] = tiles!(tile [1, W], 1 2 3 4 5 6 7 8 9 10 11 12);
+    let two: [Function; TOKENS] = tiles!(tile [2, W], 1 2 3 4 5 6 7 8 9 10 11 12);
     let len = panels.len() / n_panels;
+    ahead.share_out(n_panels.div_ceil(2) * (len / (PAIRS * W::PAIR)));
     for (i, panels) in panels.chunks(2 * len).enumerate() {
-        let tile = if panels.len() == len { ONE[n - 1] } else { TWO[n - 1] };
+        let tile = if panels.len() == len { one[n - 1] } else { two[n - 1] };
         // SAFETY: `out` lends as many rows as the panels have, and n tokens.
-        unsafe { tile(panels, input, Out { first: out.first.add(32 * i), ..out }) };
+        unsafe { tile(panels, input, Out { first: out.first.add(32 * i), ..out }, ahead) };
     }
 }
 
 /// P panels and T tokens.
 #[target_feature(enable = "avx512f")]
-unsafe fn tile<const T: usize, const P: usize>(panels: &[Vector], input: &[Vector], out: Out) {
-    let elements = panels.len() / (2 * P);
-    assert!(panels.len() == 2 * P * elements && input.len() * 8 == elements * T);
+unsafe fn tile<const T: usize, const P: usize, W: Weight>(
+    panels: &[Vector],
+    input: &[Vector],
+    out: Out,
+    ahead: &mut Ahead,
+) {
+    let pairs = panels.len() / (W::PAIR * P);
+    assert!(panels.len() == W::PAIR * P * pairs && input.len() * 8 == 2 * pairs * T);
+    assert!(pairs.is_multiple_of(PAIRS));
     // SAFETY: here and below, out lends P times sixteen results a token.
     let results = |t: usize, p: usize| unsafe { out.first.add(t * out.stride + 16 * p) };
     let mut acc = [[_mm512_setzero_ps(); P]; T];
@@ -105,18 +174,23 @@ unsafe fn tile<const T: usize, const P: usize>(panels: &[Vector], input: &[Vecto
             }
         }
     }
-    let (w, x) = (panels.as_ptr().cast::<f32>(), input.as_ptr().cast::<f32>());
-    for i in 0..elements {
-        let mut weights = [_mm512_setzero_ps(); P];
-        for (p, weights) in weights.iter_mut().enumerate() {
-            // SAFETY: i is below the elements of a panel, which are sixteen floats each, and of the input, which are T.
-            *weights = unsafe { _mm512_loadu_ps(w.add(16 * (p * elements + i))) };
-        }
-        for (t, acc) in acc.iter_mut().enumerate() {
-            // SAFETY: as above.
-            let x = _mm512_set1_ps(unsafe { *x.add(i * T + t) });
-            for (acc, weights) in acc.iter_mut().zip(weights) {
-                *acc = _mm512_fmadd_ps(weights, x, *acc);
+    let (w, x) = (panels.as_ptr(), input.as_ptr().cast::<f32>());
+    for step in (0..pairs).step_by(PAIRS) {
+        ahead.fetch();
+        for i in step..step + PAIRS {
+            let mut weights = [[_mm512_setzero_ps(); 2]; P];
+            for (p, weights) in weights.iter_mut().enumerate() {
+                // SAFETY: i is below the pairs, whole steps, of a panel and of the input, of which they are twice T floats.
+                *weights = unsafe { W::pair(w.add(W::PAIR * (p * pairs + i))) };
+            }
+            for e in 0..2 {
+                for (t, acc) in acc.iter_mut().enumerate() {
+                    // SAFETY: as above.
+                    let x = _mm512_set1_ps(unsafe { *x.add((2 * i + e) * T + t) });
+                    for (acc, weights) in acc.iter_mut().zip(weights) {
+                        *acc = _mm512_fmadd_ps(weights[e], x, *acc);
+                    }
+                }
             }
         }
     }

@@ -13,7 +13,7 @@ use super::avx2;
 use super::tile::{self, Level, QUADS, Step, Tile, Tiles, panel_step};
 use super::{avx512, avx512_attention, avx512_few, avx512_floats, avx512_open};
 use crate::format::TensorType;
-use crate::gemm::{Gemm, Multiply, Out, ROW_INPUT, Vector};
+use crate::gemm::{Ahead, Gemm, Multiply, Out, ROW_INPUT, Vector};
 use crate::isa::Kernels;
 
 /// The set, where the processor has the features.
@@ -61,19 +61,22 @@ unsafe fn multiply_bytes<const SUBS: usize, const MIDDLE: i32>(
     input: &[Vector],
     n: usize,
     out: Out,
+    ahead: &mut Ahead,
 ) {
     // One panel is left of an odd number of them, which is rare: not worth the room of larger tiles.
     let one: [tile::Function; 3] = tiles!(tile_bytes [1, SUBS, MIDDLE], 1 2 3);
     let two: [tile::Function; 6] = tiles!(tile_bytes [2, SUBS, MIDDLE], 1 2 3 4 5 6);
     let tiles = Tiles { functions: &one, of_two: &two, input_step: ROW_INPUT, middle: MIDDLE };
     // SAFETY: by the contract of such a function.
-    unsafe { tiles.multiply(panels, n_panels, input, n, out) };
+    unsafe { tiles.multiply(panels, n_panels, input, n, out, ahead) };
 }
 
 /// P panels of sixteen rows and T tokens, SUBS scales and offsets a step. Which MIDDLE it is, if not 0, is read from the tile: the
 /// functions for them are the same then, and the compiler keeps one.
 #[target_feature(enable = "avx512f,avx512vnni")]
-unsafe fn tile_bytes<const T: usize, const P: usize, const SUBS: usize, const MIDDLE: i32>(tile: Tile<'_>) {
+unsafe fn tile_bytes<const T: usize, const P: usize, const SUBS: usize, const MIDDLE: i32>(
+    mut tile: Tile<'_>,
+) {
     let mut acc = [[_mm512_setzero_ps(); P]; T];
     if tile.adds() {
         for (t, acc) in acc.iter_mut().enumerate() {
@@ -85,6 +88,7 @@ unsafe fn tile_bytes<const T: usize, const P: usize, const SUBS: usize, const MI
     }
     let shift = _mm512_set1_epi32(tile.middle_bits() as i32);
     for step in tile.steps_of::<P, T, ROW_INPUT>(panel_step(SUBS, MIDDLE)) {
+        tile.look_ahead();
         for sub in 0..SUBS {
             let mut sums = [[_mm512_setzero_si512(); P]; T];
             if MIDDLE != 0 {

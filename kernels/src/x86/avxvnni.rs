@@ -7,7 +7,7 @@ use std::arch::x86_64::*;
 
 use super::tile::{self, Level, QUADS, Tile, Tiles, panel_step};
 use super::{avx2, gemv};
-use crate::gemm::{Multiply, Out, ROW_INPUT, Vector};
+use crate::gemm::{Ahead, Multiply, Out, ROW_INPUT, Vector};
 use crate::isa::Kernels;
 
 /// The set, where the processor has the features.
@@ -33,19 +33,21 @@ unsafe fn multiply_bytes<const SUBS: usize, const MIDDLE: i32>(
     input: &[Vector],
     n: usize,
     out: Out,
+    ahead: &mut Ahead,
 ) {
     let tiles: [tile::Function; 3] = tiles!(tile_bytes [SUBS, MIDDLE], 1 2 3);
     let tiles = Tiles { functions: &tiles, of_two: &[], input_step: ROW_INPUT, middle: MIDDLE };
     // SAFETY: by the contract of such a function.
-    unsafe { tiles.multiply(panels, n_panels, input, n, out) };
+    unsafe { tiles.multiply(panels, n_panels, input, n, out, ahead) };
 }
 
 /// Sixteen rows and T tokens, SUBS scales and offsets a step.
 #[target_feature(enable = "avx2,fma,avxvnni")]
-unsafe fn tile_bytes<const T: usize, const SUBS: usize, const MIDDLE: i32>(tile: Tile<'_>) {
+unsafe fn tile_bytes<const T: usize, const SUBS: usize, const MIDDLE: i32>(mut tile: Tile<'_>) {
     // SAFETY: here and below, the tile lends the results of sixteen rows and T tokens.
     let mut acc: [[__m256; 2]; T] = std::array::from_fn(|t| unsafe { tile.start(t) });
     for step in tile.steps::<T, ROW_INPUT>(panel_step(SUBS, MIDDLE)) {
+        tile.look_ahead();
         for sub in 0..SUBS {
             let mut sums = [[_mm256_setzero_si256(); 2]; T];
             for (t, sums) in sums.iter_mut().enumerate() {

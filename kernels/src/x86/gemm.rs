@@ -13,7 +13,7 @@ use std::arch::x86_64::*;
 use super::gemm_pack as pack;
 use super::tile::{self, PAIRS, QUADS, Tile, Tiles, panel_step};
 use crate::format::TensorType;
-use crate::gemm::{Gemm, Kind, Out, Pack, ROW_INPUT, STEP, Vector, spread_floats};
+use crate::gemm::{Ahead, Gemm, Kind, Out, Pack, ROW_INPUT, STEP, Vector, spread_floats};
 
 /// Vectors of a step of a float kernel: one element of K of 16 rows in two.
 pub(super) const FLOATS: usize = 2 * STEP;
@@ -72,6 +72,7 @@ unsafe fn multiply_bytes<const PER: usize, const SUBS: usize, const MIDDLE: i32>
     input: &[Vector],
     n: usize,
     out: Out,
+    ahead: &mut Ahead,
 ) {
     let tiles: [tile::Function; 3] = [
         tile_bytes::<1, PER, SUBS, MIDDLE>,
@@ -80,17 +81,20 @@ unsafe fn multiply_bytes<const PER: usize, const SUBS: usize, const MIDDLE: i32>
     ];
     let tiles = Tiles { functions: &tiles, of_two: &[], input_step: ROW_INPUT, middle: MIDDLE };
     // SAFETY: by the contract of such a function.
-    unsafe { tiles.multiply(panels, n_panels, input, n, out) };
+    unsafe { tiles.multiply(panels, n_panels, input, n, out, ahead) };
 }
 
 /// Sixteen rows and T tokens. PER `maddubs` are summed in i16; SUBS scales and offsets a step.
 #[target_feature(enable = "avx2,fma")]
-unsafe fn tile_bytes<const T: usize, const PER: usize, const SUBS: usize, const MIDDLE: i32>(tile: Tile<'_>) {
+unsafe fn tile_bytes<const T: usize, const PER: usize, const SUBS: usize, const MIDDLE: i32>(
+    mut tile: Tile<'_>,
+) {
     // SAFETY: here and below, the tile lends the results of sixteen rows and T tokens.
     let mut acc: [[__m256; 2]; T] = std::array::from_fn(|t| unsafe { tile.start(t) });
     let ones = _mm256_set1_epi16(1);
     let sub_quads = QUADS / SUBS;
     for step in tile.steps::<T, ROW_INPUT>(panel_step(SUBS, MIDDLE)) {
+        tile.look_ahead();
         for sub in 0..SUBS {
             let mut sums = [[_mm256_setzero_si256(); 2]; T];
             for part in 0..sub_quads / PER {
@@ -142,19 +146,27 @@ fn words(pack: Pack) -> Gemm {
 }
 
 #[target_feature(enable = "avx2,fma")]
-unsafe fn multiply_words(panels: &[Vector], n_panels: usize, input: &[Vector], n: usize, out: Out) {
+unsafe fn multiply_words(
+    panels: &[Vector],
+    n_panels: usize,
+    input: &[Vector],
+    n: usize,
+    out: Out,
+    ahead: &mut Ahead,
+) {
     let tiles: [tile::Function; 4] = [tile_words::<1>, tile_words::<2>, tile_words::<3>, tile_words::<4>];
     let tiles = Tiles { functions: &tiles, of_two: &[], input_step: tile::WORD_INPUT, middle: 0 };
     // SAFETY: by the contract of such a function.
-    unsafe { tiles.multiply(panels, n_panels, input, n, out) };
+    unsafe { tiles.multiply(panels, n_panels, input, n, out, ahead) };
 }
 
 /// Sixteen rows and T tokens, integers of 8 bits and no offset.
 #[target_feature(enable = "avx2,fma")]
-unsafe fn tile_words<const T: usize>(tile: Tile<'_>) {
+unsafe fn tile_words<const T: usize>(mut tile: Tile<'_>) {
     // SAFETY: here and below, the tile lends the results of sixteen rows and T tokens.
     let mut acc: [[__m256; 2]; T] = std::array::from_fn(|t| unsafe { tile.start(t) });
     for step in tile.steps::<T, { tile::WORD_INPUT }>(PAIRS + 1) {
+        tile.look_ahead();
         let mut sums = [[_mm256_setzero_si256(); 2]; T];
         for g in 0..PAIRS {
             let w = step.weights(g);
@@ -183,7 +195,14 @@ unsafe fn tile_words<const T: usize>(tile: Tile<'_>) {
 }
 
 #[target_feature(enable = "avx2,fma")]
-unsafe fn multiply_floats(panels: &[Vector], n_panels: usize, input: &[Vector], n: usize, out: Out) {
+unsafe fn multiply_floats(
+    panels: &[Vector],
+    n_panels: usize,
+    input: &[Vector],
+    n: usize,
+    out: Out,
+    ahead: &mut Ahead,
+) {
     let tile = match n {
         1 => tile_floats::<1>,
         2 => tile_floats::<2>,
@@ -193,27 +212,32 @@ unsafe fn multiply_floats(panels: &[Vector], n_panels: usize, input: &[Vector], 
         6 => tile_floats::<6>,
         _ => unreachable!("a tile of {n} tokens"),
     };
-    for (p, panel) in panels.chunks_exact(panels.len() / n_panels).enumerate() {
+    let len = panels.len() / n_panels;
+    ahead.share_out(n_panels * (len / FLOATS));
+    for (p, panel) in panels.chunks_exact(len).enumerate() {
         // SAFETY: `out` lends as many rows as the panels have, and n tokens.
-        unsafe { tile(panel, input, Out { first: out.first.add(16 * p), ..out }) };
+        unsafe { tile(panel, input, Out { first: out.first.add(16 * p), ..out }, ahead) };
     }
 }
 
 /// Sixteen rows and T tokens.
 #[target_feature(enable = "avx2,fma")]
-unsafe fn tile_floats<const T: usize>(panel: &[Vector], input: &[Vector], out: Out) {
+unsafe fn tile_floats<const T: usize>(panel: &[Vector], input: &[Vector], out: Out, ahead: &mut Ahead) {
     let elements = panel.len() / 2;
-    assert!(panel.len() == 2 * elements && input.len() * 8 == elements * T);
+    assert!(panel.len() == 2 * elements && input.len() * 8 == elements * T && elements.is_multiple_of(STEP));
     // SAFETY: out lends sixteen results a token.
     let mut acc: [[__m256; 2]; T] = std::array::from_fn(|t| unsafe { [start(out, t, 0), start(out, t, 8)] });
     let (w, x) = (panel.as_ptr(), input.as_ptr().cast::<f32>());
-    for i in 0..elements {
-        // SAFETY: i is below the elements of both, which are two vectors and T floats each.
-        let (w, x) = unsafe { ([load_ps(&*w.add(2 * i)), load_ps(&*w.add(2 * i + 1))], x.add(i * T)) };
-        for (t, acc) in acc.iter_mut().enumerate() {
-            // SAFETY: as above.
-            let x = _mm256_set1_ps(unsafe { *x.add(t) });
-            *acc = [_mm256_fmadd_ps(w[0], x, acc[0]), _mm256_fmadd_ps(w[1], x, acc[1])];
+    for step in (0..elements).step_by(STEP) {
+        ahead.fetch();
+        for i in step..step + STEP {
+            // SAFETY: i is below the elements of both, whole steps, which are two vectors and T floats each.
+            let (w, x) = unsafe { ([load_ps(&*w.add(2 * i)), load_ps(&*w.add(2 * i + 1))], x.add(i * T)) };
+            for (t, acc) in acc.iter_mut().enumerate() {
+                // SAFETY: as above.
+                let x = _mm256_set1_ps(unsafe { *x.add(t) });
+                *acc = [_mm256_fmadd_ps(w[0], x, acc[0]), _mm256_fmadd_ps(w[1], x, acc[1])];
+            }
         }
     }
     for (t, acc) in acc.into_iter().enumerate() {

@@ -10,7 +10,7 @@
 use std::arch::x86_64::*;
 
 use super::avx2::{load_bf16, load_f16, load_f32_bytes};
-use super::avx2_dot::{bit, fifth_bits, four_bits, load, load_128, nibbles, shifted, two_bits};
+use super::bits::{bit, fifth_bits, four_bits, load, load_128, nibbles, shifted, two_bits};
 use super::gemm::store;
 use super::tile::{PAIRS, QUADS, ROWS};
 use super::unpack::{self, f16_8, four, pair, q3_scales, two_bits_at_4};

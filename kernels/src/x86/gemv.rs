@@ -1,9 +1,9 @@
 //! Many rows of quantized weights with one row of activations or a few: decoding reads every weight once a token, or
 //! once for the tokens of some sequences, so that these run at the speed of memory, or should.
 //!
-//! All types go in steps of 256 elements, eight blocks of 32 or one of 256. As in [`super::avx2_dot`], weights are
-//! unsigned where that is possible, and what that adds is taken out through the sums of the activations. Integers are
-//! taken out of their blocks once for all tokens. The products of a group of elements, sixteen or 32, are summed as integers,
+//! All types go in steps of 256 elements, eight blocks of 32 or one of 256. `maddubs` multiplies unsigned by signed bytes:
+//! weights are unsigned where that is possible, and what that adds is taken out through the sums of the activations. Integers
+//! are taken out of their blocks once for all tokens. The products of a group of elements, sixteen or 32, are summed as integers,
 //! and a vector has the sums of eight groups, which are scaled and added to those of other 256 elements at the same places.
 //! One token has the parts of these sums in the lanes of several vectors, which are added up; for more, weights are turned so that
 //! there are none. The integers are the same, and so are all bits.
@@ -12,15 +12,15 @@ use std::arch::x86_64::*;
 use std::ops::Range;
 
 use super::avx2::load_f32;
-use super::avx2_dot::{bit, hsums, load, load_128, load_i16, shifted, two_bits};
+use super::bits::{bit, hsums, load, load_128, load_i16, shifted, two_bits};
 use super::unpack::{
     affine, by_halves, byte_pairs, columns, f16_8, f16s, five_bit_pairs, four_bit_pairs, q3_scales,
     sixteen_bytes, turned, two_bits_at_4,
 };
-use super::{READER, Reader};
+use super::{READER, Reader, floats};
 use crate::format::TensorType;
 use crate::format::iq4_nl::LEVELS;
-use crate::isa::{Gemv, Gemvs};
+use crate::isa::{Gemv, Q8Gemv};
 use crate::q8::{FEW_TOKENS, Few, Q8x256};
 
 /// The sums of a row and a token where a group is sixteen elements.
@@ -40,11 +40,11 @@ pub(super) type Unsafe = unsafe fn(&[u8], Few<'_>, &mut [&mut [f32]]);
 
 /// The functions of a level by type: for one token, and for any number up to [`FEW_TOKENS`].
 macro_rules! table {
-    ($set:ident, $($ty:ident $f:ident),*) => {
-        pub(super) fn $set(ty: TensorType) -> Option<Gemvs> {
+    ($set:ident, $floats:path, $($ty:ident $f:ident),*) => {
+        pub(super) fn $set(ty: TensorType) -> Option<Gemv> {
             match ty {
                 $(TensorType::$ty => one_or_more!($set::$f::<1>, $set::$f::<ANY>),)*
-                _ => None,
+                _ => $floats(ty),
             }
         }
     };
@@ -54,7 +54,7 @@ macro_rules! table {
 macro_rules! table_of_all {
     ($set:ident) => {
         table!(
-            $set, Q4_0 q4_0, Q4_1 q4_1, Q5_0 q5_0, Q5_1 q5_1, Q8_0 q8_0, Q2_K q2_k, Q3_K q3_k, Q4_K q4_k, Q5_K q5_k,
+            $set, floats::avx2, Q4_0 q4_0, Q4_1 q4_1, Q5_0 q5_0, Q5_1 q5_1, Q8_0 q8_0, Q2_K q2_k, Q3_K q3_k, Q4_K q4_k, Q5_K q5_k,
             Q6_K q6_k, IQ4_NL iq4_nl
         );
     };
@@ -63,7 +63,7 @@ macro_rules! table_of_all {
 table_of_all!(avx2);
 table_of_all!(avxvnni);
 // The types of most files are in [`super::avx512_few`].
-table!(avx512vnni, Q4_1 q4_1, Q5_0 q5_0, Q5_1 q5_1, Q2_K q2_k, Q3_K q3_k, Q5_K q5_k, IQ4_NL iq4_nl);
+table!(avx512vnni, floats::avx512, Q4_1 q4_1, Q5_0 q5_0, Q5_1 q5_1, Q2_K q2_k, Q3_K q3_k, Q5_K q5_k, IQ4_NL iq4_nl);
 
 /// As a function's number of tokens: as many as there are, for more than one.
 const ANY: usize = 0;
@@ -379,9 +379,9 @@ fn row_of(turn: usize, streams: usize, rows_a_stream: usize) -> usize {
 /// How many bytes ahead of their use weights are fetched into the L1 cache, and into the L2 cache, 0 for not; and at how many
 /// places, a power of two, the rows of one token are read by turns.
 #[derive(Clone, Copy)]
-struct Ahead {
-    near: usize,
-    far: usize,
+pub(super) struct Ahead {
+    pub near: usize,
+    pub far: usize,
     streams: usize,
 }
 
@@ -392,7 +392,7 @@ impl Ahead {
     /// places that it has for lines on their way. Intel's read ahead too little by itself, like both, and read ahead more of four
     /// streams than of one.
     #[inline(always)]
-    fn of<const BYTES: usize>(one_token: bool) -> Ahead {
+    pub(super) fn of<const BYTES: usize>(one_token: bool) -> Ahead {
         match *READER {
             Reader::Intel if one_token => Ahead { near: 512, far: 2048, streams: 4 },
             Reader::Intel => Ahead { near: 2048, far: 8192, streams: 1 },
@@ -404,7 +404,7 @@ impl Ahead {
 
 /// Has the weights behind a step's brought nearer.
 #[inline(always)]
-fn look_ahead<const BYTES: usize>(w: &[u8; BYTES], ahead: Ahead) {
+pub(super) fn look_ahead<const BYTES: usize>(w: &[u8; BYTES], ahead: Ahead) {
     // One byte is read and dropped: a plain load at the head of every step shows the processor what comes next, vectors at odd
     // places alone it may not recognise.
     // SAFETY: the byte is borrowed; volatile, for it to be read at all.

@@ -18,14 +18,14 @@ macro_rules! compile_for {
     };
 }
 
-/// Functions for one token, two, and so on as [`Gemvs`](crate::isa::Gemvs). The function pointers' types differ in `unsafe`
+/// Functions for one token, two, and so on as a [`Gemv`](crate::isa::Gemv). The function pointers' types differ in `unsafe`
 /// alone.
 macro_rules! gemvs {
     ($($f:expr),*) => {
-        Some(&const {
+        Some(Gemv::Q8(&const {
             // SAFETY: a call is sound: a set is handed out only where the features are there.
-            unsafe { [$(std::mem::transmute::<Unsafe, Gemv>($f)),*] }
-        })
+            unsafe { [$(std::mem::transmute::<Unsafe, Q8Gemv>($f)),*] }
+        }))
     };
 }
 
@@ -45,7 +45,6 @@ macro_rules! tiles {
 pub(crate) mod amx;
 mod attention;
 pub(crate) mod avx2;
-mod avx2_dot;
 mod avx512;
 mod avx512_attention;
 mod avx512_few;
@@ -53,6 +52,8 @@ mod avx512_floats;
 mod avx512_open;
 pub(crate) mod avx512vnni;
 pub(crate) mod avxvnni;
+mod bits;
+mod floats;
 mod gemm;
 mod gemm_pack;
 mod gemv;

@@ -6,13 +6,13 @@
 
 use std::arch::x86_64::*;
 
-use super::avx2_dot::{load_i8, load_i16};
+use super::bits::{load_i8, load_i16};
 use super::unpack::by_64;
 use crate::q8::Q8x256;
 
 pub(super) mod avx2 {
     use super::*;
-    use crate::x86::avx2_dot::signed;
+    use crate::x86::bits::signed;
 
     /// Signed weights as [`signed_blocks`] takes them.
     #[inline(always)]

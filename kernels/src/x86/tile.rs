@@ -10,7 +10,7 @@ use super::gemm::{floats, load, start};
 use super::gemm_pack as pack;
 use crate::format::TensorType;
 use crate::gemm::{
-    Chunk, Gemm, Kind, Multiply, Out, Pack, ROW_INPUT, STEP, Vector, even_parts, put_token, token,
+    Ahead, Chunk, Gemm, Kind, Multiply, Out, Pack, ROW_INPUT, STEP, Vector, even_parts, put_token, token,
 };
 use crate::matmul::Activations;
 
@@ -137,10 +137,17 @@ impl Tiles<'_> {
         input: &[Vector],
         n: usize,
         out: Out,
+        ahead: &mut Ahead,
     ) {
         let &Tiles { functions, of_two, input_step, middle } = self;
         let len = panels.len() / n_panels;
         let in_twos = if of_two.is_empty() { 0 } else { n_panels / 2 * 2 };
+        let tiles = |panels, functions: &[Function]| match functions.len() {
+            0 => 0,
+            most => panels * n.div_ceil(most),
+        };
+        let tiles = tiles(in_twos / 2, of_two) + tiles(n_panels - in_twos, functions);
+        ahead.share_out(tiles * (input.len() / (input_step * n)));
         let (twos, ones) = panels.split_at(in_twos * len);
         let twos = twos.chunks_exact(2 * len).enumerate().map(|(i, two)| (2 * i, two, of_two));
         let ones = ones.chunks_exact(len).enumerate().map(|(i, one)| (in_twos + i, one, functions));
@@ -148,7 +155,7 @@ impl Tiles<'_> {
             for (t, tokens) in even_parts(n, functions.len()) {
                 // SAFETY: by the contract.
                 unsafe {
-                    let tile = Tile { middle, ..Tile::new(panels, input, input_step, (t, n), out, p) };
+                    let tile = Tile { middle, ..Tile::new(panels, input, input_step, (t, n), out, p, ahead) };
                     functions[tokens - 1](tile);
                 }
             }
@@ -166,6 +173,7 @@ pub(super) struct Tile<'a> {
     out: Out,
     /// As of [`Tiles`].
     middle: i32,
+    ahead: &'a mut Ahead,
 }
 
 impl<'a> Tile<'a> {
@@ -181,11 +189,12 @@ impl<'a> Tile<'a> {
         (t, n): (usize, usize),
         out: Out,
         p: usize,
+        ahead: &'a mut Ahead,
     ) -> Self {
         // SAFETY: by the contract.
         let first = unsafe { out.first.add(t * out.stride + 2 * ROWS * p) };
         let input = &input[input_step * t..];
-        Tile { panels, input, stride: input_step * n, out: Out { first, ..out }, middle: 0 }
+        Tile { panels, input, stride: input_step * n, out: Out { first, ..out }, middle: 0, ahead }
     }
 
     /// The steps of a tile of one panel: so many pairs of vectors of it, and T times INPUT vectors of the input.
@@ -205,6 +214,12 @@ impl<'a> Tile<'a> {
         assert!(self.input.len() >= (n - 1) * self.stride + T * INPUT);
         let (w, x) = (self.panels.as_ptr().cast(), self.input.as_ptr());
         Steps { n, step: Step { w, panel: n * pairs, x, lifetime: PhantomData }, pairs, stride: self.stride }
+    }
+
+    /// To be called with every step.
+    #[inline(always)]
+    pub(super) fn look_ahead(&mut self) {
+        self.ahead.fetch();
     }
 
     /// Where the results of token `t` are, sixteen a panel.

@@ -3,7 +3,7 @@
 
 use std::arch::x86_64::*;
 
-use super::avx2_dot::{affine_integers, load_128, shifted};
+use super::bits::{affine_integers, load_128, shifted};
 
 /// Scales and minima of the eight blocks of 32 of a block that begins as Q4_K's and Q5_K's do.
 #[inline]

@@ -173,7 +173,7 @@ impl Runner {
         }
         let common = self.session.tokens().iter().zip(prompt).take_while(|(a, b)| a == b).count();
         let kept = common.min(self.held).min(prompt.len().saturating_sub(1));
-        let kept = kept - kept % self.session.model().kernels().pass;
+        let kept = kept - kept % self.session.model().pass();
         self.held = prompt.len();
         self.session.rollback(kept)?;
         Ok(kept)
