@@ -128,10 +128,11 @@ fn reads() -> Vec<Read> {
 
 #[cfg(target_arch = "x86_64")]
 fn reads() -> Vec<Read> {
-    match crate::x86::probe::reads() {
-        Some(reads) => reads.to_vec(),
-        None => vec![read_portable],
+    let mut reads = crate::x86::probe::reads();
+    if reads.is_empty() {
+        reads.push(read_portable);
     }
+    reads
 }
 
 #[cfg(target_arch = "aarch64")]

@@ -7,12 +7,12 @@ use std::arch::x86_64::*;
 use crate::probe::{Peak, Peaks, Read};
 
 /// Reads without prefetch and with it, so many bytes ahead, into the L1 cache and into the L2 cache, and at so many places by
-/// turns; where the processor has the features.
-pub(crate) fn reads() -> Option<[Read; 6]> {
+/// turns; those that the processor has the features for.
+pub(crate) fn reads() -> Vec<Read> {
     if !is_x86_feature_detected!("avx2") {
-        return None;
+        return Vec::new();
     }
-    Some([
+    let mut reads: Vec<Read> = vec![
         // SAFETY: here and below, the feature is there.
         |data| unsafe { read::<0, 0, 1>(data) },
         // SAFETY: as above.
@@ -24,8 +24,39 @@ pub(crate) fn reads() -> Option<[Read; 6]> {
         // SAFETY: as above.
         |data| unsafe { read::<2048, 8192, 1>(data) },
         // SAFETY: as above.
+        |data| unsafe { read::<0, 12288, 1>(data) },
+        // SAFETY: as above.
         |data| unsafe { read::<512, 2048, 4>(data) },
-    ])
+    ];
+    if is_x86_feature_detected!("avx512f") {
+        // SAFETY: as above.
+        reads.push(|data| unsafe { read_512::<0>(data) });
+        // SAFETY: as above.
+        reads.push(|data| unsafe { read_512::<12288>(data) });
+    }
+    reads
+}
+
+/// As [`read`] at one place, with prefetches into the L2 cache, in vectors of 512 bits.
+#[target_feature(enable = "avx512f")]
+fn read_512<const L2: usize>(data: &[u8]) -> u64 {
+    let mut sums = [_mm512_setzero_si512(); 4];
+    for step in data.as_chunks::<256>().0 {
+        for (sum, bytes) in sums.iter_mut().zip(step.as_chunks::<64>().0) {
+            if L2 > 0 {
+                // Any address will do, also one beyond the end.
+                _mm_prefetch::<_MM_HINT_T1>(bytes.as_ptr().wrapping_add(L2).cast());
+            }
+            // SAFETY: an unaligned load of 64 bytes.
+            let words = unsafe { _mm512_loadu_si512(bytes.as_ptr().cast()) };
+            *sum = _mm512_xor_si512(*sum, words);
+        }
+    }
+    let mut words = [0u64; 8];
+    let sum = sums.into_iter().fold(_mm512_setzero_si512(), |all, sum| _mm512_xor_si512(all, sum));
+    // SAFETY: an unaligned store to 64 bytes.
+    unsafe { _mm512_storeu_si512(words.as_mut_ptr().cast(), sum) };
+    words.into_iter().fold(0, |all, word| all ^ word)
 }
 
 /// Exclusive-or of all 64-bit words.
@@ -61,48 +92,53 @@ pub(crate) fn peaks() -> Option<Peaks> {
     }
     // SAFETY: here and below, the features are there.
     let mut integer: Peak = (|rounds| unsafe { integer_rounds(rounds) }, 6 * 32);
-    if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vnni") {
-        // SAFETY: as above.
-        integer = (|rounds| unsafe { dpbusd_rounds(rounds) }, 12 * 64);
-    }
     // SAFETY: as above.
-    let float = |rounds| unsafe { float_rounds(rounds) };
-    Some(Peaks { integer, float: (float, 10 * 8) })
+    let mut float: Peak = (|rounds| unsafe { float_rounds(rounds) }, 12 * 8);
+    if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512dq") {
+        // SAFETY: as above.
+        float = (|rounds| unsafe { float_rounds_512(rounds) }, 12 * 16);
+        if is_x86_feature_detected!("avx512vnni") {
+            // SAFETY: as above.
+            integer = (|rounds| unsafe { dpbusd_rounds(rounds) }, 12 * 64);
+        }
+    }
+    Some(Peaks { integer, float })
 }
 
-/// Twelve `dpbusd` of 512 bits a round, 64 products each: more than latency times units.
-#[target_feature(enable = "avx512f,avx512vnni")]
-fn dpbusd_rounds(rounds: u64) {
-    // SAFETY: registers alone, all of them named.
-    unsafe {
-        asm!(
-            "vpxor xmm14, xmm14, xmm14",
-            "vpxor xmm15, xmm15, xmm15",
-            ".p2align 6",
-            "2:",
-            "vpdpbusd zmm0, zmm14, zmm15",
-            "vpdpbusd zmm1, zmm14, zmm15",
-            "vpdpbusd zmm2, zmm14, zmm15",
-            "vpdpbusd zmm3, zmm14, zmm15",
-            "vpdpbusd zmm4, zmm14, zmm15",
-            "vpdpbusd zmm5, zmm14, zmm15",
-            "vpdpbusd zmm6, zmm14, zmm15",
-            "vpdpbusd zmm7, zmm14, zmm15",
-            "vpdpbusd zmm8, zmm14, zmm15",
-            "vpdpbusd zmm9, zmm14, zmm15",
-            "vpdpbusd zmm10, zmm14, zmm15",
-            "vpdpbusd zmm11, zmm14, zmm15",
-            "dec {rounds}",
-            "jnz 2b",
-            rounds = inout(reg) rounds.max(1) => _,
-            out("zmm0") _, out("zmm1") _, out("zmm2") _, out("zmm3") _,
-            out("zmm4") _, out("zmm5") _, out("zmm6") _, out("zmm7") _,
-            out("zmm8") _, out("zmm9") _, out("zmm10") _, out("zmm11") _,
-            out("zmm14") _, out("zmm15") _,
-            options(nomem, nostack),
-        );
-    }
+/// Rounds of one instruction on independent sums: more of them than latency times units. All start as zeros, since subnormal
+/// numbers left in registers would be slow.
+macro_rules! rounds {
+    ($name:ident, $features:literal, $instruction:literal, $a:tt $b:tt, $($sum:tt)*) => {
+        #[target_feature(enable = $features)]
+        fn $name(rounds: u64) {
+            // SAFETY: registers alone, all of them named.
+            unsafe {
+                asm!(
+                    $(concat!("vxorps ", $sum, ", ", $sum, ", ", $sum),)*
+                    concat!("vxorps ", $a, ", ", $a, ", ", $a),
+                    concat!("vxorps ", $b, ", ", $b, ", ", $b),
+                    ".p2align 6",
+                    "2:",
+                    $(concat!($instruction, " ", $sum, ", ", $a, ", ", $b),)*
+                    "dec {rounds}",
+                    "jnz 2b",
+                    rounds = inout(reg) rounds.max(1) => _,
+                    $(out($sum) _,)*
+                    out($a) _,
+                    out($b) _,
+                    options(nomem, nostack),
+                );
+            }
+        }
+    };
 }
+
+rounds!(dpbusd_rounds, "avx512f,avx512dq,avx512vnni", "vpdpbusd", "zmm14" "zmm15",
+    "zmm0" "zmm1" "zmm2" "zmm3" "zmm4" "zmm5" "zmm6" "zmm7" "zmm8" "zmm9" "zmm10" "zmm11");
+rounds!(float_rounds, "avx2,fma", "vfmadd231ps", "ymm14" "ymm15",
+    "ymm0" "ymm1" "ymm2" "ymm3" "ymm4" "ymm5" "ymm6" "ymm7" "ymm8" "ymm9" "ymm10" "ymm11");
+rounds!(float_rounds_512, "avx512f,avx512dq", "vfmadd231ps", "zmm14" "zmm15",
+    "zmm0" "zmm1" "zmm2" "zmm3" "zmm4" "zmm5" "zmm6" "zmm7" "zmm8" "zmm9" "zmm10" "zmm11");
 
 /// Six pairs of `maddubs` and `paddw` a round, 32 products each; in this order they keep the multipliers busiest.
 #[target_feature(enable = "avx2")]
@@ -132,48 +168,6 @@ fn integer_rounds(rounds: u64) {
             out("ymm0") _, out("ymm1") _, out("ymm2") _, out("ymm3") _, out("ymm4") _, out("ymm5") _,
             out("ymm8") _, out("ymm9") _, out("ymm10") _, out("ymm11") _, out("ymm12") _, out("ymm13") _,
             out("ymm14") _, out("ymm15") _,
-            options(nomem, nostack),
-        );
-    }
-}
-
-/// Ten independent fused multiply-adds a round, eight products each: more than latency times units.
-#[target_feature(enable = "avx2,fma")]
-fn float_rounds(rounds: u64) {
-    // SAFETY: registers alone, all of them named. They start as zeros, since subnormal numbers left in them
-    // would be slow.
-    unsafe {
-        asm!(
-            "vxorps xmm0, xmm0, xmm0",
-            "vxorps xmm1, xmm1, xmm1",
-            "vxorps xmm2, xmm2, xmm2",
-            "vxorps xmm3, xmm3, xmm3",
-            "vxorps xmm4, xmm4, xmm4",
-            "vxorps xmm5, xmm5, xmm5",
-            "vxorps xmm6, xmm6, xmm6",
-            "vxorps xmm7, xmm7, xmm7",
-            "vxorps xmm8, xmm8, xmm8",
-            "vxorps xmm9, xmm9, xmm9",
-            "vxorps xmm12, xmm12, xmm12",
-            "vxorps xmm13, xmm13, xmm13",
-            ".p2align 6",
-            "2:",
-            "vfmadd231ps ymm0, ymm12, ymm13",
-            "vfmadd231ps ymm1, ymm12, ymm13",
-            "vfmadd231ps ymm2, ymm12, ymm13",
-            "vfmadd231ps ymm3, ymm12, ymm13",
-            "vfmadd231ps ymm4, ymm12, ymm13",
-            "vfmadd231ps ymm5, ymm12, ymm13",
-            "vfmadd231ps ymm6, ymm12, ymm13",
-            "vfmadd231ps ymm7, ymm12, ymm13",
-            "vfmadd231ps ymm8, ymm12, ymm13",
-            "vfmadd231ps ymm9, ymm12, ymm13",
-            "dec {rounds}",
-            "jnz 2b",
-            rounds = inout(reg) rounds.max(1) => _,
-            out("ymm0") _, out("ymm1") _, out("ymm2") _, out("ymm3") _, out("ymm4") _,
-            out("ymm5") _, out("ymm6") _, out("ymm7") _, out("ymm8") _, out("ymm9") _,
-            out("ymm12") _, out("ymm13") _,
             options(nomem, nostack),
         );
     }
