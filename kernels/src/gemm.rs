@@ -201,7 +201,7 @@ pub(crate) struct Chunk {
 }
 
 impl Chunk {
-    fn steps(self) -> usize {
+    pub(crate) fn steps(self) -> usize {
         self.len.div_ceil(STEP)
     }
 }

@@ -3,10 +3,12 @@
 
 use std::arch::x86_64::*;
 
+use super::avx512::mask_of;
 use super::avx512_open::{ROWS, Rows, put};
 use super::gemm::floats;
 use crate::format::TensorType;
-use crate::gemm::{Ahead, Gemm, Out, STEP, Vector};
+use crate::gemm::{Ahead, Chunk, Gemm, Out, STEP, Vector, spread_floats};
+use crate::matmul::Activations;
 
 /// Pairs of elements of K in a step.
 const PAIRS: usize = STEP / 2;
@@ -24,7 +26,7 @@ pub(super) fn gemm(ty: TensorType) -> Option<Gemm> {
 }
 
 fn gemm_of<W: Weight>() -> Gemm {
-    Gemm { tokens: TOKENS, panel_step: PAIRS * W::PAIR, multiply: multiply::<W>, ..floats(pack::<W>) }
+    Gemm { tokens: TOKENS, panel_step: PAIRS * W::PAIR, spread, multiply: multiply::<W>, ..floats(pack::<W>) }
 }
 
 /// A type of weights. They are laid open as they are, in columns of sixteen rows, and become floats where they are
@@ -126,6 +128,28 @@ fn pack<W: Weight>(w: &[&[u8]], panel: &mut [Vector]) {
         for (i, column) in columns.into_iter().enumerate() {
             // SAFETY: this function has the instructions.
             put(panel, i, unsafe { W::column(column) });
+        }
+    }
+}
+
+/// As [`spread_floats`], four elements of K at a time.
+#[target_feature(enable = "avx512f")]
+fn spread(x: Activations<'_>, first: usize, n: usize, k: Chunk, input: &mut [Vector]) {
+    let Activations::Float { x: all } = x else { panic!("float weights and the wrong kind of activations") };
+    let whole = k.len / 4 * 4;
+    if whole < k.steps() * STEP {
+        return spread_floats(x, first, n, k, input);
+    }
+    // Rows beyond the last token repeat it, and are not stored.
+    let tokens = std::array::from_fn(|t| {
+        let x = &all[(first + t.min(n - 1)) * k.k + k.start..][..whole];
+        bytemuck::cast_slice(x)
+    });
+    let (tokens, input) = (Rows::new(tokens), Vector::floats_of(input));
+    for (i, places) in input.chunks_exact_mut(4 * n).enumerate() {
+        for (places, column) in places.chunks_exact_mut(n).zip(tokens.columns(16 * i)) {
+            // SAFETY: a store of n floats, at most twelve.
+            unsafe { _mm512_mask_storeu_epi32(places.as_mut_ptr().cast(), mask_of(n), column) };
         }
     }
 }
