@@ -216,7 +216,7 @@ impl Session {
     }
 
     /// As [`Session::prefill`], asking `go_on(position)` after each part of the prompt but the last whether to go on:
-    /// parts are what the session computes at once, [`Kernels::pass`](brooklet_kernels::Kernels::pass) tokens, or 32 where it is
+    /// parts are what the session computes at once, [`Model::pass`] tokens, or 32 where it is
     /// set to take little memory. Returns how many of the ids it took; the logits are those after the last of them.
     ///
     /// # Errors

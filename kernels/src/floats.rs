@@ -1,8 +1,8 @@
 //! Products of float weights with one token or a few, straight from the bytes of the file.
 //!
 //! Some rows are taken side by side with some tokens, so that a vector of weights is made once for these tokens and one of
-//! activations read once for these rows. Every product of a row and a token has one vector of partial sums of its own: a result
-//! does not depend on the rows and tokens around it.
+//! activations read once for these rows. Every product of a row and a token has partial sums of its own: a result does not
+//! depend on the rows and tokens around it.
 
 use crate::format::float::{bf16_to_f32, f16_to_f32};
 use crate::gemm::fetch;
@@ -17,7 +17,8 @@ pub(crate) const LINE: usize = 64;
 /// A vector of floats.
 ///
 /// # Safety
-/// Every function needs the instructions that the vector is of, and may read as many elements as it has lanes.
+/// Every function needs the instructions that the vector is of. Those that load read as many elements as it has lanes, at any
+/// address.
 pub(crate) trait Lanes: Copy {
     /// How many there are.
     const N: usize;
@@ -62,7 +63,7 @@ impl Weight for F32 {
 
     #[inline(always)]
     unsafe fn load<V: Lanes>(w: *const [u8; 4]) -> V {
-        // SAFETY: by the contract. `load` takes any address, and these processors are little-endian.
+        // SAFETY: by the contract. These processors are little-endian.
         unsafe { V::load(w.cast()) }
     }
 }
@@ -124,7 +125,8 @@ pub(crate) unsafe fn one_token<V: Lanes, W: Weight>(
 /// The processor must have the instructions of V.
 #[inline(always)]
 pub(crate) unsafe fn few_tokens<V: Lanes, W: Weight>(w: &[u8], x: &[f32], out: &mut [&mut [f32]]) {
-    let (n_rows, k) = (out[0].len(), x.len() / out.len());
+    let Some(n_rows) = out.first().map(|out| out.len()) else { return };
+    let k = x.len() / out.len();
     let w: &[W::Bytes] = bytemuck::cast_slice(w);
     assert!(w.len() == n_rows * k && out.iter().all(|out| out.len() == n_rows));
     if k == 0 {
@@ -136,7 +138,7 @@ pub(crate) unsafe fn few_tokens<V: Lanes, W: Weight>(w: &[u8], x: &[f32], out: &
             // The rows behind them, once.
             let next = |line: &[u8; LINE]| {
                 if i == 0 {
-                    fetch(line.as_ptr().wrapping_add(size_of_val(rows)), LINE);
+                    fetch(line.as_ptr().wrapping_add(size_of_val(rows)), 1);
                 }
             };
             // SAFETY: by the contract.

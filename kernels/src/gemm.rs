@@ -73,8 +73,7 @@ pub(crate) enum Kind {
 /// Lays a chunk of a panel's rows, slices of equal length, open.
 pub(crate) type Pack = unsafe fn(rows: &[&[u8]], panel: &mut [Vector]);
 
-/// Takes the products of so many panels, one after the other, and `n` tokens, and meanwhile has its part of what lies ahead
-/// fetched.
+/// Takes the products of so many panels, one after the other, and `n` tokens, and meanwhile has what [`Ahead`] allows fetched.
 ///
 /// # Safety
 /// `out` must lend the results of the rows of so many panels and `n` tokens.
@@ -128,8 +127,8 @@ pub(crate) struct Out {
     pub add: bool,
 }
 
-/// Weights that are wanted next, a chunk of some rows. They are fetched into the L2 cache a line or two at a time, between
-/// products: of many at once a processor has no more than some tens on their way, and waits before it takes the others.
+/// Weights that are wanted next, a chunk of some rows. They are fetched into the L2 cache in small shares, between products: of
+/// many lines at once a processor has no more than some tens on their way, and waits before it takes the others.
 pub(crate) struct Ahead {
     /// The next line of a row.
     at: *const u8,
@@ -153,7 +152,10 @@ impl Ahead {
 
     /// Allows as much of what is left as `n` tokens are of so many.
     fn allow(&mut self, n: usize, tokens: usize) {
-        let left = self.rows.saturating_sub(1) * self.lines_a_row + self.lines;
+        let left = match self.rows {
+            0 => 0,
+            rows => (rows - 1) * self.lines_a_row + self.lines,
+        };
         self.budget = (left * n).div_ceil(tokens);
     }
 
@@ -183,7 +185,7 @@ impl Ahead {
         }
     }
 
-    /// Has all fetched that is left of the next `n` rows.
+    /// Has the next `n` rows fetched; to be called at the beginning of one.
     fn fetch_rows(&mut self, n: usize) {
         let lines = n.min(self.rows) * self.lines_a_row;
         (self.budget, self.share) = (lines, lines);
@@ -201,7 +203,7 @@ pub(crate) struct Chunk {
 }
 
 impl Chunk {
-    pub(crate) fn steps(self) -> usize {
+    fn steps(self) -> usize {
         self.len.div_ceil(STEP)
     }
 }
@@ -344,7 +346,7 @@ impl Gemm {
                         None => (self.pack)(rows, panel),
                         Some(Fixed { bring, .. }) => {
                             (self.pack)(rows, open);
-                            // This takes as long as memory does.
+                            // In one go, since what follows takes as long as memory does.
                             ahead.fetch_rows(self.rows);
                             bring(open, panel);
                         }

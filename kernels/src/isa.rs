@@ -30,8 +30,17 @@ pub type FloatGemv = fn(w: &[u8], x: &[f32], out: &mut [&mut [f32]]);
 /// See [`Gemv::Q8`].
 pub type Q8Gemv = fn(w: &[u8], x: Few<'_>, out: &mut [&mut [f32]]);
 
+/// How many tokens are taken at once: so many that getting the weights ready for them is little of the work.
+#[derive(Clone, Copy, Debug)]
+pub struct Pass {
+    /// With block-quantized weights.
+    pub quantized: usize,
+    /// With float weights, which take longer to come from memory.
+    pub floats: usize,
+}
+
 /// [`Kernels::pass`] of most sets.
-pub(crate) const PASS: usize = 128;
+pub(crate) const PASS: Pass = Pass { quantized: 128, floats: 128 };
 
 /// The type of [`Kernels::quantize_q8`].
 pub type QuantizeQ8 = fn(x: &[f32], qs: &mut [i8], d: &mut [f32], sums: &mut [i16]);
@@ -49,8 +58,8 @@ pub struct Kernels {
     pub gemv: fn(TensorType) -> Option<Gemv>,
     /// The micro-kernel for many tokens; without one they are multiplied one at a time.
     pub gemm: Option<fn(TensorType) -> Gemm>,
-    /// Tokens of a prompt to take at once: so many that laying the weights open for them is little of the work.
-    pub pass: usize,
+    /// Tokens of a prompt to take at once.
+    pub pass: Pass,
     /// `out = x · rsqrt(mean(x²) + eps) · w`, all of one length.
     pub rms_norm: fn(x: &[f32], w: &[f32], eps: f32, out: &mut [f32]),
     /// `gate = silu(gate) · up`.

@@ -276,8 +276,9 @@ fn matvec_is_close_to_the_single_products() {
 fn a_row_of_a_matvec_does_not_depend_on_its_neighbours() {
     for kernels in all() {
         for ty in TensorType::ALL {
-            // The types of 32 elements a block also in rows that end within 256.
-            for k in [512, 512 + 32, 512 + 224].into_iter().filter(|&k| ty.bytes_for(k).is_some()) {
+            // The types of 32 elements a block also in rows that end within 256, floats in rows that end anywhere.
+            for k in [512, 512 + 32, 512 + 224, 3, 45, 607].into_iter().filter(|&k| ty.bytes_for(k).is_some())
+            {
                 let case = Case::new(kernels, ty, 9, k, 1);
                 let mut whole = vec![f32::NAN; 9];
                 kernels.matvec(ty, &case.w, k, case.activations(), &mut whole);
@@ -297,8 +298,8 @@ fn a_row_of_a_matvec_does_not_depend_on_its_neighbours() {
 fn few_tokens_get_the_bits_of_each_alone() {
     for kernels in all() {
         for ty in TensorType::ALL {
-            // The last two are longer than what is taken of a row in one go.
-            let lengths = [512, 512 + 32, 512 + 224, 7 * 256, 7 * 256 + 32];
+            // The last two are longer than what is taken of a row in one go; rows of floats end anywhere.
+            let lengths = [1, 3, 45, 607, 512, 512 + 32, 512 + 224, 7 * 256, 7 * 256 + 32];
             for k in lengths.into_iter().filter(|&k| ty.bytes_for(k).is_some()) {
                 for n in if k < 1024 { 1..=FEW_TOKENS } else { FEW_TOKENS..=FEW_TOKENS } {
                     // Two panels of sixteen, and rows beyond them in either tile.

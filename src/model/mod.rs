@@ -26,9 +26,6 @@ use std::path::Path;
 use std::sync::Arc;
 use weights::Weights;
 
-/// See [`Model::pass`].
-const FLOAT_PASS: usize = 192;
-
 /// An LFM2 model over a mapped file. Immutable; share it in an `Arc`.
 pub struct Model {
     /// The file, and any that matrices were replaced from.
@@ -123,11 +120,10 @@ impl Model {
         self.kernels
     }
 
-    /// Tokens of a prompt to take at once: so many that getting the weights ready for them is little of the work. Those of float
-    /// matrices take longer to come from memory.
+    /// Tokens of a prompt that a session takes at once: [`Kernels::pass`] for the matrices of the first layer.
     pub fn pass(&self) -> usize {
         let floats = self.weights.layers.first().is_some_and(|layer| !layer.mlp.gate.ty.is_quantized());
-        if floats { self.kernels.pass.max(FLOAT_PASS) } else { self.kernels.pass }
+        if floats { self.kernels.pass.floats } else { self.kernels.pass.quantized }
     }
 
     /// Bytes of all tensors.

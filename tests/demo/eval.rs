@@ -74,7 +74,7 @@ fn an_answer_does_not_depend_on_the_prompt_before() {
     let question = |question: String| Prompt::Text { description: "".into(), examples: "".into(), question };
     let first = runner.ids(&question(text.clone())).unwrap();
     let answer = runner.generate(&first, &[], 150).unwrap();
-    let pass = brooklet_kernels::active().unwrap().pass;
+    let pass = Model::open(&model()).unwrap().pass();
     assert!(!first.len().is_multiple_of(pass) && answer.ids.len() == 150, "{} ids, {answer:?}", first.len());
     let second = [&first[..], &answer.ids].concat();
     let choice = Choice { choices: vec!["the light".into(), "off".into()], right: 0, delimiter: " ".into() };

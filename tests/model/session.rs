@@ -72,7 +72,7 @@ fn take(session: &mut Session, mut ids: &[u32], sizes: &[usize]) {
 #[test]
 fn any_split_of_a_prompt_gives_the_same_bits_but_for_few_tokens() {
     for (name, model) in models() {
-        let pass = model.kernels().pass;
+        let pass = model.pass();
         let ids = ids(pass + 22);
         let mut whole = session(&model, 2);
         whole.prefill(&ids).expect("it fits");
@@ -102,8 +102,8 @@ fn any_split_of_a_prompt_gives_the_same_bits_but_for_few_tokens() {
 #[test]
 fn a_prompt_stops_between_its_parts() {
     for (name, model) in models() {
-        let ids = ids(2 * model.kernels().pass + 44);
-        for (low_memory, part) in [(false, model.kernels().pass), (true, 32)] {
+        let ids = ids(2 * model.pass() + 44);
+        for (low_memory, part) in [(false, model.pass()), (true, 32)] {
             let new = || {
                 let options = SessionOptions { threads: Some(2), low_memory, ..SessionOptions::default() };
                 Session::new(model.clone(), options).expect("a session starts")
@@ -203,7 +203,7 @@ fn sessions_taken_together_do_not_meet() {
 #[test]
 fn a_long_step_goes_in_passes() {
     let (_, model) = models().next().expect("models");
-    let n = model.kernels().pass - 28;
+    let n = model.pass() - 28;
     let ids = ids(n);
     let mut alone = session(&model, 2);
     alone.prefill(&ids).expect("it fits");
@@ -307,7 +307,7 @@ fn a_reset_session_equals_a_fresh_one() {
 #[test]
 fn a_rollback_equals_never_having_gone_on() {
     for (name, model) in models() {
-        let pass = model.kernels().pass;
+        let pass = model.pass();
         let ids = ids(pass + 32);
         let mut session = session(&model, 2);
         for len in [0, 1, 2, 5, 37, pass + 3, pass + 31] {
@@ -347,7 +347,7 @@ fn a_rollback_equals_never_having_gone_on() {
 #[test]
 fn holding_ids_keeps_the_common_start() {
     let model = model("layers", FileType::Q4_0, all()[0]);
-    let pass = model.kernels().pass;
+    let pass = model.pass();
     let n = 2 * pass + 44;
     let ids = ids(n);
     let fresh = |ids: &[u32]| {

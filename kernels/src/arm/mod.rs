@@ -38,7 +38,7 @@ const fn set<L: Level, T: Tiles>(name: &'static str) -> Kernels {
         name,
         // SAFETY: here and below, NEON is part of every AArch64.
         quantize_q8: |x, qs, d, sums| unsafe { float::quantize_q8(x, qs, d, sums) },
-        // Rows are multiplied by `gemv` and `gemm`; one by one, they are only compared with.
+        // Rows are multiplied by `gemv` and `gemm`; tests compare them with this.
         vec_dot: crate::portable::vec_dot,
         gemv: gemv::gemv::<L>,
         gemm: Some(gemm::gemm::<T>),

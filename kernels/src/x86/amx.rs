@@ -16,7 +16,7 @@ use super::avx512vnni;
 use super::tile::{QUADS, panel_step};
 use crate::format::TensorType;
 use crate::gemm::{Ahead, Chunk, Fixed, Gemm, Kind, Out, STEP, Vector};
-use crate::isa::Kernels;
+use crate::isa::{Kernels, Pass};
 use crate::matmul::Activations;
 
 /// The set, where the processor has the features and the system lets the process use them.
@@ -27,7 +27,12 @@ pub(crate) fn detect() -> Option<&'static Kernels> {
     (features == 3 && permitted()).then_some(&KERNELS)
 }
 
-static KERNELS: Kernels = Kernels { name: "amx", gemm: Some(gemm), pass: PASS, ..avx512vnni::SET };
+static KERNELS: Kernels = Kernels {
+    name: "amx",
+    gemm: Some(gemm),
+    pass: Pass { quantized: PASS, floats: PASS },
+    ..avx512vnni::SET
+};
 
 /// Asks for the permission that a process needs, as the registers make its signals' stacks larger.
 #[cfg(target_os = "linux")]
@@ -247,7 +252,8 @@ unsafe fn multiply(
     input: &[Vector],
     n: usize,
     out: Out,
-    _ahead: &mut Ahead,
+    // All has been fetched while weights were brought to 16 bits.
+    _: &mut Ahead,
 ) {
     let (pairs, lone) = panels.split_at(panels.len() / n_panels * (n_panels / 2 * 2));
     // SAFETY: by the contract.

@@ -25,7 +25,7 @@ pub(super) const SET: Kernels = Kernels {
     name: "avx2",
     // SAFETY: here and below, `detect` hands this set out only where the features are there.
     quantize_q8: |x, qs, d, sums| unsafe { quantize_q8(x, qs, d, sums) },
-    // Rows are multiplied by `gemv` and `gemm`; one by one, they are only compared with.
+    // Rows are multiplied by `gemv` and `gemm`; tests compare them with this.
     vec_dot: portable::vec_dot,
     gemv: gemv::avx2,
     gemm: Some(super::gemm::gemm),

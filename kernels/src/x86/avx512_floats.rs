@@ -25,13 +25,16 @@ pub(super) fn gemm(ty: TensorType) -> Option<Gemm> {
     }
 }
 
-fn gemm_of<W: Weight>() -> Gemm {
+fn gemm_of<W: PanelWeight>() -> Gemm {
     Gemm { tokens: TOKENS, panel_step: PAIRS * W::PAIR, spread, multiply: multiply::<W>, ..floats(pack::<W>) }
 }
 
 /// A type of weights. They are laid open as they are, in columns of sixteen rows, and become floats where they are
 /// multiplied, by instructions that there is room for beside those of the products: half as much is stored and read again.
-trait Weight {
+///
+/// # Safety
+/// The functions need AVX-512 with its BW; `pair` reads PAIR vectors.
+trait PanelWeight {
     /// Vectors of a panel that two elements of K take.
     const PAIR: usize;
 
@@ -46,7 +49,7 @@ struct F32;
 struct F16;
 struct BF16;
 
-impl Weight for F32 {
+impl PanelWeight for F32 {
     const PAIR: usize = 4;
 
     #[inline(always)]
@@ -56,12 +59,12 @@ impl Weight for F32 {
 
     #[inline(always)]
     unsafe fn pair(at: *const Vector) -> [__m512; 2] {
-        // SAFETY: here and below, the caller has the instructions, and PAIR vectors are there.
+        // SAFETY: here and below, by the contract.
         unsafe { [_mm512_loadu_ps(at.cast()), _mm512_loadu_ps(at.add(2).cast())] }
     }
 }
 
-impl Weight for F16 {
+impl PanelWeight for F16 {
     const PAIR: usize = 2;
 
     /// The first elements of all rows, then the second ones.
@@ -87,7 +90,7 @@ impl Weight for F16 {
     }
 }
 
-impl Weight for BF16 {
+impl PanelWeight for BF16 {
     const PAIR: usize = 2;
 
     #[inline(always)]
@@ -109,7 +112,7 @@ impl Weight for BF16 {
 
 /// Lays a panel's rows open; elements beyond the last are 0.
 #[target_feature(enable = "avx512f,avx512vl,avx512bw")]
-fn pack<W: Weight>(w: &[&[u8]], panel: &mut [Vector]) {
+fn pack<W: PanelWeight>(w: &[&[u8]], panel: &mut [Vector]) {
     let w: &[&[u8]; ROWS] = w.try_into().expect("the rows of a panel");
     let rows = Rows::new(*w);
     for (i, panel) in panel.as_chunks_mut::<8>().0.iter_mut().enumerate() {
@@ -132,17 +135,16 @@ fn pack<W: Weight>(w: &[&[u8]], panel: &mut [Vector]) {
     }
 }
 
-/// As [`spread_floats`], four elements of K at a time.
+/// As [`spread_floats`]; chunks of whole steps, as almost all are, four elements of K at a time.
 #[target_feature(enable = "avx512f")]
 fn spread(x: Activations<'_>, first: usize, n: usize, k: Chunk, input: &mut [Vector]) {
     let Activations::Float { x: all } = x else { panic!("float weights and the wrong kind of activations") };
-    let whole = k.len / 4 * 4;
-    if whole < k.steps() * STEP {
+    if !k.len.is_multiple_of(STEP) {
         return spread_floats(x, first, n, k, input);
     }
     // Rows beyond the last token repeat it, and are not stored.
     let tokens = std::array::from_fn(|t| {
-        let x = &all[(first + t.min(n - 1)) * k.k + k.start..][..whole];
+        let x = &all[(first + t.min(n - 1)) * k.k + k.start..][..k.len];
         bytemuck::cast_slice(x)
     });
     let (tokens, input) = (Rows::new(tokens), Vector::floats_of(input));
@@ -157,7 +159,7 @@ fn spread(x: Activations<'_>, first: usize, n: usize, k: Chunk, input: &mut [Vec
 type Function = unsafe fn(&[Vector], &[Vector], Out, &mut Ahead);
 
 #[target_feature(enable = "avx512f")]
-unsafe fn multiply<W: Weight>(
+unsafe fn multiply<W: PanelWeight>(
     panels: &[Vector],
     n_panels: usize,
     input: &[Vector],
@@ -178,7 +180,7 @@ unsafe fn multiply<W: Weight>(
 
 /// P panels and T tokens.
 #[target_feature(enable = "avx512f")]
-unsafe fn tile<const T: usize, const P: usize, W: Weight>(
+unsafe fn tile<const T: usize, const P: usize, W: PanelWeight>(
     panels: &[Vector],
     input: &[Vector],
     out: Out,

@@ -1,7 +1,6 @@
 //! The set with AVX-VNNI. All but products is of the AVX2 set.
 //!
 //! `dpbusd` adds the products of four unsigned and four signed bytes to an i32, so that no sum has to fit 16 bits.
-//! [`Kernels::vec_dot`] stays as it is: the products of quantized weights are taken by the other two.
 
 use std::arch::x86_64::*;
 

@@ -1,4 +1,4 @@
-//! What vectors of 256 bits are loaded from, how weights of a few bits are taken out of them, and sums of their lanes.
+//! Loads of vectors of 256 bits, weights of a few bits taken out of them, and sums of their lanes.
 
 use std::arch::x86_64::*;
 

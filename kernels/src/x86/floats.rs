@@ -3,7 +3,7 @@
 use std::arch::x86_64::*;
 
 use super::avx2::{load_bf16, load_f16};
-use super::gemv::{Ahead, look_ahead};
+use super::gemv::{Distances, look_ahead};
 use crate::floats::{BF16, F16, F32, LINE, Lanes, ROWS, Weight, few_tokens, one_token};
 use crate::format::TensorType;
 use crate::gemm::fetch;
@@ -49,16 +49,19 @@ fn products_512<W: Weight>(w: &[u8], x: &[f32], out: &mut [&mut [f32]]) {
 /// As of [`few_tokens`].
 #[inline(always)]
 unsafe fn products<V: Lanes, W: Weight>(w: &[u8], x: &[f32], out: &mut [&mut [f32]]) {
-    let ahead = Ahead::of::<LINE>(false);
+    let [out] = out else {
+        // SAFETY: by the contract.
+        return unsafe { few_tokens::<V, W>(w, x, out) };
+    };
+    // Rows are read at one place, as those of several tokens are.
+    let ahead = Distances::of::<LINE>(false);
     // SAFETY: by the contract.
     unsafe {
-        match out {
-            // No more than it takes, since it is called with every line.
-            [out] if ahead.near == 0 => {
-                one_token::<V, W>(w, x, out, |line| fetch(line.as_ptr().wrapping_add(ahead.far), 1));
-            }
-            [out] => one_token::<V, W>(w, x, out, |line| look_ahead(line, ahead)),
-            _ => few_tokens::<V, W>(w, x, out),
+        if ahead.near == 0 {
+            // No more instructions than this takes, as it is done with every line.
+            one_token::<V, W>(w, x, out, |line| fetch(line.as_ptr().wrapping_add(ahead.far), 1));
+        } else {
+            one_token::<V, W>(w, x, out, |line| look_ahead(line, ahead));
         }
     }
 }

@@ -93,7 +93,7 @@ in_each_set! {
         let row_bytes = w.len() / out[0].len();
         let steps = row_bytes.div_ceil(BYTES);
         assert!(x.steps() == steps);
-        let ahead = Ahead::of::<BYTES>(T == 1);
+        let ahead = Distances::of::<BYTES>(T == 1);
         // The last blocks of a row that are not 256 elements, and zeros.
         let mut padded = [0; BYTES];
         // Adds some steps of a row. Inlined, as it is called in one place of those below alone, and `add` in it.
@@ -379,32 +379,32 @@ fn row_of(turn: usize, streams: usize, rows_a_stream: usize) -> usize {
 /// How many bytes ahead of their use weights are fetched into the L1 cache, and into the L2 cache, 0 for not; and at how many
 /// places, a power of two, the rows of one token are read by turns.
 #[derive(Clone, Copy)]
-pub(super) struct Ahead {
+pub(super) struct Distances {
     pub near: usize,
     pub far: usize,
     streams: usize,
 }
 
-impl Ahead {
+impl Distances {
     /// What the processor likes best with steps of so many bytes, and one token or more: docs/performance.md.
     ///
     /// AMD's read ahead as far as the memory is away by prefetches into the L2 cache. Those into the L1 cache take up the few
     /// places that it has for lines on their way. Intel's read ahead too little by itself, like both, and read ahead more of four
     /// streams than of one.
     #[inline(always)]
-    pub(super) fn of<const BYTES: usize>(one_token: bool) -> Ahead {
+    pub(super) fn of<const BYTES: usize>(one_token: bool) -> Distances {
         match *READER {
-            Reader::Intel if one_token => Ahead { near: 512, far: 2048, streams: 4 },
-            Reader::Intel => Ahead { near: 2048, far: 8192, streams: 1 },
-            Reader::Zen4 if BYTES > 256 => Ahead { near: 0, far: 0, streams: 1 },
-            Reader::Zen4 | Reader::Other => Ahead { near: 0, far: 12288, streams: 1 },
+            Reader::Intel if one_token => Distances { near: 512, far: 2048, streams: 4 },
+            Reader::Intel => Distances { near: 2048, far: 8192, streams: 1 },
+            Reader::Zen4 if BYTES > 256 => Distances { near: 0, far: 0, streams: 1 },
+            Reader::Zen4 | Reader::Other => Distances { near: 0, far: 12288, streams: 1 },
         }
     }
 }
 
 /// Has the weights behind a step's brought nearer.
 #[inline(always)]
-pub(super) fn look_ahead<const BYTES: usize>(w: &[u8; BYTES], ahead: Ahead) {
+pub(super) fn look_ahead<const BYTES: usize>(w: &[u8; BYTES], ahead: Distances) {
     // One byte is read and dropped: a plain load at the head of every step shows the processor what comes next, vectors at odd
     // places alone it may not recognise.
     // SAFETY: the byte is borrowed; volatile, for it to be read at all.
