@@ -4,13 +4,17 @@
 //! activations read once for these rows. Every product of a row and a token has partial sums of its own: a result does not
 //! depend on the rows and tokens around it.
 
+use std::ops::Range;
+
 use crate::format::float::{bf16_to_f32, f16_to_f32};
-use crate::gemm::fetch;
+use crate::gemm::{STEP, fetch};
 
 /// Rows that are taken side by side.
 pub(crate) const ROWS: usize = 4;
-/// Vectors whose products are added up one after the other. The next as many need not wait for them.
-const CHAIN: usize = 32;
+/// Steps of 32 elements of a block: every vector of a step has a chain of sums, which begins anew with each block. All of one token
+/// are taken side by side, with the row read from start to end; those of several tokens one after the other, as there are not the
+/// registers for more. At the end of a block they are added up in the same order.
+const BLOCK: usize = 32;
 /// Bytes of a cache line.
 pub(crate) const LINE: usize = 64;
 
@@ -20,7 +24,7 @@ pub(crate) const LINE: usize = 64;
 /// Every function needs the instructions that the vector is of. Those that load read as many elements as it has lanes, at any
 /// address.
 pub(crate) trait Lanes: Copy {
-    /// How many there are.
+    /// How many there are, a divisor of [`STEP`], at least four.
     const N: usize;
     /// Most tokens that are taken side by side with [`ROWS`] rows: their sums stay in registers.
     const TOKENS: usize;
@@ -113,10 +117,75 @@ pub(crate) unsafe fn one_token<V: Lanes, W: Weight>(
     if x.is_empty() {
         return out.fill(0.0);
     }
-    for (w, out) in w.chunks_exact(x.len()).zip(out.chunks_mut(1)) {
+    for (w, out) in w.chunks_exact(x.len()).zip(out) {
         // SAFETY: by the contract.
-        unsafe { tile::<V, W, 1, 1>(w, x, 0, &mut [out], &look_ahead) };
+        *out = unsafe { row::<V, W>(w, x, &look_ahead) };
     }
+}
+
+/// The product of a row and a token, as [`tile`] takes it, all chains of a block side by side.
+///
+/// # Safety
+/// As of [`Lanes`].
+#[inline(always)]
+unsafe fn row<V: Lanes, W: Weight>(w: &[W::Bytes], x: &[f32], look_ahead: &impl Fn(&[u8; LINE])) -> f32 {
+    assert_eq!(w.len(), x.len());
+    let (k, chains_a_block) = (w.len(), STEP / V::N);
+    let (w_at, x_at) = (w.as_ptr(), x.as_ptr());
+    // SAFETY: by the contract; as many elements are left as are taken.
+    unsafe {
+        let mut sum = [[V::zero()]];
+        for block in blocks(k) {
+            let mut chains = [[[V::zero()]]; STEP / 4];
+            let chains = &mut chains[..chains_a_block];
+            for i in block {
+                look_ahead_of_step::<W>(w_at.add(STEP * i), look_ahead);
+                for (c, chain) in chains.iter_mut().enumerate() {
+                    let at = STEP * i + V::N * c;
+                    add::<V, W, 1, 1>(w_at.add(at), x_at.add(at), k, chain);
+                }
+            }
+            for [[chain]] in chains {
+                sum[0][0] = sum[0][0].add(*chain);
+            }
+        }
+        for at in rest::<V>(k) {
+            add::<V, W, 1, 1>(w_at.add(at), x_at.add(at), k, &mut sum);
+        }
+        let [sum, ..] = V::sums([sum[0][0], V::zero(), V::zero(), V::zero()]);
+        sum + tail::<V, W>(w, x)
+    }
+}
+
+/// The steps of every block.
+#[inline(always)]
+fn blocks(k: usize) -> impl Iterator<Item = Range<usize>> {
+    let steps = k / STEP;
+    (0..steps).step_by(BLOCK).map(move |first| first..steps.min(first + BLOCK))
+}
+
+/// Where the vectors behind the last whole step begin.
+#[inline(always)]
+fn rest<V: Lanes>(k: usize) -> impl Iterator<Item = usize> {
+    (k / STEP * STEP..k / V::N * V::N).step_by(V::N)
+}
+
+/// Calls `look_ahead` with the lines that a step takes.
+///
+/// # Safety
+/// A step must be there.
+#[inline(always)]
+unsafe fn look_ahead_of_step<W: Weight>(w: *const W::Bytes, look_ahead: &impl Fn(&[u8; LINE])) {
+    for line in 0..STEP * size_of::<W::Bytes>() / LINE {
+        // SAFETY: by the contract.
+        look_ahead(unsafe { &*w.cast::<[u8; LINE]>().add(line) });
+    }
+}
+
+/// The product of the elements behind the last whole vector.
+fn tail<V: Lanes, W: Weight>(w: &[W::Bytes], x: &[f32]) -> f32 {
+    let whole = w.len() / V::N * V::N;
+    w[whole..].iter().zip(&x[whole..]).map(|(&w, x)| W::value(w) * x).sum()
 }
 
 /// As [`one_token`], of `out.len()` tokens, whose activations are one after the other in `x`.
@@ -193,44 +262,45 @@ unsafe fn tile<V: Lanes, W: Weight, const R: usize, const T: usize>(
 ) {
     let k = w.len() / R;
     assert!(w.len() == R * k && x.len() == T * k && R <= ROWS);
-    // SAFETY: by the contract.
-    let mut sums = [[unsafe { V::zero() }; ROWS]; T];
-    let vectors = k / V::N;
-    let a_line = LINE / (V::N * size_of::<W::Bytes>());
-    for start in (0..vectors).step_by(CHAIN) {
-        let end = vectors.min(start + CHAIN);
-        // SAFETY: as above.
-        let mut chains = [[unsafe { V::zero() }; R]; T];
-        let mut i = start;
-        // SAFETY: here and below, as many elements are left of each row and token as are taken.
-        unsafe {
-            while i + a_line <= end {
-                for r in 0..R {
-                    look_ahead(&*w.as_ptr().add(r * k + i * V::N).cast());
+    let (w_at, x_at) = (w.as_ptr(), x.as_ptr());
+    // SAFETY: by the contract; as many elements are left of each row and token as are taken.
+    let sums = unsafe {
+        let mut sums = [[V::zero(); R]; T];
+        for block in blocks(k) {
+            for c in 0..STEP / V::N {
+                let mut chains = [[V::zero(); R]; T];
+                for i in block.clone() {
+                    // Once a step, spread over all chains.
+                    if i % (STEP / V::N) == c {
+                        for r in 0..R {
+                            look_ahead_of_step::<W>(w_at.add(r * k + STEP * i), &look_ahead);
+                        }
+                    }
+                    let at = STEP * i + V::N * c;
+                    add::<V, W, R, T>(w_at.add(at), x_at.add(at), k, &mut chains);
                 }
-                for i in i..i + a_line {
-                    add::<V, W, R, T>(w.as_ptr().add(i * V::N), x.as_ptr().add(i * V::N), k, &mut chains);
-                }
-                i += a_line;
-            }
-            while i < end {
-                add::<V, W, R, T>(w.as_ptr().add(i * V::N), x.as_ptr().add(i * V::N), k, &mut chains);
-                i += 1;
-            }
-            for (sums, chains) in sums.iter_mut().zip(chains) {
-                for (sum, chain) in sums.iter_mut().zip(chains) {
-                    *sum = sum.add(chain);
+                for (sums, chains) in sums.iter_mut().zip(chains) {
+                    for (sum, chain) in sums.iter_mut().zip(chains) {
+                        *sum = sum.add(chain);
+                    }
                 }
             }
         }
-    }
+        for at in rest::<V>(k) {
+            add::<V, W, R, T>(w_at.add(at), x_at.add(at), k, &mut sums);
+        }
+        sums
+    };
     for (t, sums) in sums.into_iter().enumerate() {
         // SAFETY: by the contract.
-        let sums = unsafe { V::sums(sums) };
+        let sums = unsafe {
+            let mut of_rows = [V::zero(); ROWS];
+            of_rows[..R].copy_from_slice(&sums);
+            V::sums(of_rows)
+        };
         for (r, sum) in sums.into_iter().enumerate().take(R) {
-            let rest = vectors * V::N..k;
-            let tail = w[r * k..(r + 1) * k][rest.clone()].iter().zip(&x[t * k..(t + 1) * k][rest]);
-            out[t][first + r] = sum + tail.map(|(&w, x)| W::value(w) * x).sum::<f32>();
+            let tail = tail::<V, W>(&w[r * k..(r + 1) * k], &x[t * k..(t + 1) * k]);
+            out[t][first + r] = sum + tail;
         }
     }
 }
