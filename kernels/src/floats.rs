@@ -11,9 +11,9 @@ use crate::gemm::{STEP, fetch};
 
 /// Rows that are taken side by side.
 pub(crate) const ROWS: usize = 4;
-/// Steps of 32 elements of a block: every vector of a step has a chain of sums, which begins anew with each block. All of one token
-/// are taken side by side, with the row read from start to end; those of several tokens one after the other, as there are not the
-/// registers for more. At the end of a block they are added up in the same order.
+/// Steps of [`STEP`] elements of a block. Every vector of a step has a chain of sums, which begins anew with each block; at its end
+/// the chains are added up in one order. With one token all are taken side by side, the row read from start to end; with several
+/// one after the other, since there are no registers for more.
 const BLOCK: usize = 32;
 /// Bytes of a cache line.
 pub(crate) const LINE: usize = 64;
