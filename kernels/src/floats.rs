@@ -7,7 +7,7 @@
 use std::ops::Range;
 
 use crate::format::float::{bf16_to_f32, f16_to_f32};
-use crate::gemm::{STEP, fetch};
+use crate::gemm::{STEP, even_parts, fetch};
 
 /// Rows that are taken side by side.
 pub(crate) const ROWS: usize = 4;
@@ -26,7 +26,7 @@ pub(crate) const LINE: usize = 64;
 pub(crate) trait Lanes: Copy {
     /// How many there are, a divisor of [`STEP`], at least four.
     const N: usize;
-    /// Most tokens that are taken side by side with [`ROWS`] rows: their sums stay in registers.
+    /// Most tokens that are taken side by side with [`ROWS`] rows, at most four: their sums stay in registers.
     const TOKENS: usize;
 
     unsafe fn zero() -> Self;
@@ -183,6 +183,8 @@ unsafe fn look_ahead_of_step<W: Weight>(w: *const W::Bytes, look_ahead: &impl Fn
 }
 
 /// The product of the elements behind the last whole vector.
+// Of most rows there are none; inlined for every number of tokens it would be more code than all else.
+#[inline(never)]
 fn tail<V: Lanes, W: Weight>(w: &[W::Bytes], x: &[f32]) -> f32 {
     let whole = w.len() / V::N * V::N;
     w[whole..].iter().zip(&x[whole..]).map(|(&w, x)| W::value(w) * x).sum()
@@ -203,20 +205,27 @@ pub(crate) unsafe fn few_tokens<V: Lanes, W: Weight>(w: &[u8], x: &[f32], out: &
     }
     for first in (0..n_rows).step_by(ROWS) {
         let rows = &w[first * k..n_rows.min(first + ROWS) * k];
-        for (i, (x, out)) in x.chunks(V::TOKENS * k).zip(out.chunks_mut(V::TOKENS)).enumerate() {
+        for (start, n) in even_parts(out.len(), V::TOKENS) {
+            let (x, out) = (&x[start * k..(start + n) * k], &mut out[start..start + n]);
             // The rows behind them, once.
             let next = |line: &[u8; LINE]| {
-                if i == 0 {
+                if start == 0 {
                     fetch(line.as_ptr().wrapping_add(size_of_val(rows)), 1);
                 }
             };
             // SAFETY: by the contract.
             unsafe {
-                if rows.len() == ROWS * k {
-                    some_tokens::<V, W, ROWS>(rows, x, first, out, next);
-                } else {
-                    for (row, w) in (first..).zip(rows.chunks_exact(k)) {
-                        some_tokens::<V, W, 1>(w, x, row, out, next);
+                match n {
+                    2 if rows.len() == ROWS * k => tile::<V, W, 2>(rows, x, first, out, next),
+                    3 if rows.len() == ROWS * k => tile::<V, W, 3>(rows, x, first, out, next),
+                    4 if rows.len() == ROWS * k => tile::<V, W, 4>(rows, x, first, out, next),
+                    // The last rows, one by one.
+                    _ => {
+                        for (r, w) in (first..).zip(rows.chunks_exact(k)) {
+                            for (out, x) in out.iter_mut().zip(x.chunks_exact(k)) {
+                                out[r] = row::<V, W>(w, x, &|_| {});
+                            }
+                        }
                     }
                 }
             }
@@ -224,60 +233,36 @@ pub(crate) unsafe fn few_tokens<V: Lanes, W: Weight>(w: &[u8], x: &[f32], out: &
     }
 }
 
-/// Puts the results of R rows from `first` on and at most [`Lanes::TOKENS`] tokens.
+/// Puts the results of [`ROWS`] rows from `first` on and T tokens.
 ///
 /// # Safety
 /// As of [`Lanes`].
 #[inline(always)]
-unsafe fn some_tokens<V: Lanes, W: Weight, const R: usize>(
+unsafe fn tile<V: Lanes, W: Weight, const T: usize>(
     w: &[W::Bytes],
     x: &[f32],
     first: usize,
     out: &mut [&mut [f32]],
     look_ahead: impl Fn(&[u8; LINE]),
 ) {
-    // SAFETY: by the contract.
-    unsafe {
-        match out.len() {
-            1 => tile::<V, W, R, 1>(w, x, first, out, look_ahead),
-            2 => tile::<V, W, R, 2>(w, x, first, out, look_ahead),
-            3 => tile::<V, W, R, 3>(w, x, first, out, look_ahead),
-            4 => tile::<V, W, R, 4>(w, x, first, out, look_ahead),
-            n => unreachable!("{n} tokens side by side"),
-        }
-    }
-}
-
-/// [`some_tokens`] of T of them.
-///
-/// # Safety
-/// As of [`Lanes`].
-#[inline(always)]
-unsafe fn tile<V: Lanes, W: Weight, const R: usize, const T: usize>(
-    w: &[W::Bytes],
-    x: &[f32],
-    first: usize,
-    out: &mut [&mut [f32]],
-    look_ahead: impl Fn(&[u8; LINE]),
-) {
-    let k = w.len() / R;
-    assert!(w.len() == R * k && x.len() == T * k && R <= ROWS);
+    let k = w.len() / ROWS;
+    assert!(w.len() == ROWS * k && x.len() == T * k);
     let (w_at, x_at) = (w.as_ptr(), x.as_ptr());
     // SAFETY: by the contract; as many elements are left of each row and token as are taken.
     let sums = unsafe {
-        let mut sums = [[V::zero(); R]; T];
+        let mut sums = [[V::zero(); ROWS]; T];
         for block in blocks(k) {
             for c in 0..STEP / V::N {
-                let mut chains = [[V::zero(); R]; T];
+                let mut chains = [[V::zero(); ROWS]; T];
                 for i in block.clone() {
                     // Once a step, spread over all chains.
                     if i % (STEP / V::N) == c {
-                        for r in 0..R {
+                        for r in 0..ROWS {
                             look_ahead_of_step::<W>(w_at.add(r * k + STEP * i), &look_ahead);
                         }
                     }
                     let at = STEP * i + V::N * c;
-                    add::<V, W, R, T>(w_at.add(at), x_at.add(at), k, &mut chains);
+                    add::<V, W, ROWS, T>(w_at.add(at), x_at.add(at), k, &mut chains);
                 }
                 for (sums, chains) in sums.iter_mut().zip(chains) {
                     for (sum, chain) in sums.iter_mut().zip(chains) {
@@ -287,18 +272,14 @@ unsafe fn tile<V: Lanes, W: Weight, const R: usize, const T: usize>(
             }
         }
         for at in rest::<V>(k) {
-            add::<V, W, R, T>(w_at.add(at), x_at.add(at), k, &mut sums);
+            add::<V, W, ROWS, T>(w_at.add(at), x_at.add(at), k, &mut sums);
         }
         sums
     };
     for (t, sums) in sums.into_iter().enumerate() {
         // SAFETY: by the contract.
-        let sums = unsafe {
-            let mut of_rows = [V::zero(); ROWS];
-            of_rows[..R].copy_from_slice(&sums);
-            V::sums(of_rows)
-        };
-        for (r, sum) in sums.into_iter().enumerate().take(R) {
+        let sums = unsafe { V::sums(sums) };
+        for (r, sum) in sums.into_iter().enumerate() {
             let tail = tail::<V, W>(&w[r * k..(r + 1) * k], &x[t * k..(t + 1) * k]);
             out[t][first + r] = sum + tail;
         }
