@@ -73,12 +73,23 @@ pub(crate) enum Kind {
 /// Lays a chunk of a panel's rows, slices of equal length, open.
 pub(crate) type Pack = unsafe fn(rows: &[&[u8]], panel: &mut [Vector]);
 
-/// Takes the products of so many panels, one after the other, and `n` tokens, and meanwhile has what [`Ahead`] allows fetched.
+/// Takes the products of panels and tokens, and meanwhile has what [`Ahead`] allows fetched.
 ///
 /// # Safety
 /// `out` must lend the results of the rows of so many panels and `n` tokens.
-pub(crate) type Multiply =
-    unsafe fn(panels: &[Vector], n_panels: usize, input: &[Vector], n: usize, out: Out, ahead: &mut Ahead);
+pub(crate) type Multiply = unsafe fn(Operands<'_>);
+
+/// What a micro-kernel multiplies, and where it puts the results.
+pub(crate) struct Operands<'a> {
+    /// One after the other.
+    pub panels: &'a [Vector],
+    pub n_panels: usize,
+    /// Of `n` tokens.
+    pub input: &'a [Vector],
+    pub n: usize,
+    pub out: Out,
+    pub ahead: &'a mut Ahead,
+}
 
 /// A micro-kernel with the layouts that it reads. Its functions may need instructions of the set that it belongs to,
 /// which [`all`](crate::all) hands out only where the processor has them.
@@ -144,7 +155,8 @@ pub(crate) struct Ahead {
 }
 
 impl Ahead {
-    /// `bytes` of each of so many rows from `first` on; any address will do.
+    /// `bytes` of each of so many rows from `first` on; any address will do. One line more than they fill, as they may begin in the
+    /// middle of one.
     fn new(first: *const u8, bytes: usize, rows: usize, row_bytes: usize) -> Ahead {
         let lines_a_row = (bytes + 63).div_ceil(64);
         Ahead { at: first, lines: lines_a_row, lines_a_row, rows, row_bytes, budget: 0, share: 0 }
@@ -362,7 +374,16 @@ impl Gemm {
                 if whole > 0 {
                     let out = Out { first: tile.column(first), stride: tile.stride(), add };
                     // SAFETY: the tile lends its rows of the tokens up to first + n.
-                    unsafe { (self.multiply)(whole_panels, whole, x, n, out, &mut ahead) };
+                    unsafe {
+                        (self.multiply)(Operands {
+                            panels: whole_panels,
+                            n_panels: whole,
+                            input: x,
+                            n,
+                            out,
+                            ahead: &mut ahead,
+                        });
+                    }
                 }
                 if !rest.is_empty() {
                     for (t, results) in results.chunks_exact_mut(self.rows).take(n).enumerate() {
@@ -370,7 +391,16 @@ impl Gemm {
                     }
                     let out = Out { first: results.as_mut_ptr(), stride: self.rows, add };
                     // SAFETY: `results` has room for the most tokens of the most rows.
-                    unsafe { (self.multiply)(rest_panels, 1, x, n, out, &mut ahead) };
+                    unsafe {
+                        (self.multiply)(Operands {
+                            panels: rest_panels,
+                            n_panels: 1,
+                            input: x,
+                            n,
+                            out,
+                            ahead: &mut ahead,
+                        });
+                    }
                     for (t, results) in results.chunks_exact(self.rows).take(n).enumerate() {
                         tile.token_mut(first + t)[rest.clone()].copy_from_slice(&results[..rest.len()]);
                     }

@@ -78,7 +78,11 @@ fn exact_dot(w: &[f32], x: &[f64]) -> (f64, f64) {
 fn dots_q8(kernels: &Kernels, ty: TensorType, w: &[u8], x: Q8Row<'_>) -> Vec<f32> {
     let VecDot::Q8(dot) = (kernels.vec_dot)(ty) else { panic!("{ty} takes quantized activations") };
     let mut dots = vec![dot(w, x)];
-    let Some(Gemv::Q8(gemvs)) = (kernels.gemv)(ty) else { return dots };
+    let gemvs = match (kernels.gemv)(ty) {
+        Some(Gemv::Q8(gemvs)) => gemvs,
+        Some(Gemv::Float(_)) => panic!("{ty} takes quantized activations"),
+        None => &[],
+    };
     for (n, gemv) in (1..).zip(gemvs) {
         let chunks: Vec<_> = Q8x256::chunks(n, |_| x).collect();
         let mut of_tokens = vec![[f32::NAN]; n];
@@ -92,11 +96,12 @@ fn dots_q8(kernels: &Kernels, ty: TensorType, w: &[u8], x: Q8Row<'_>) -> Vec<f32
 /// As [`dots_q8`], of float weights.
 fn dots_float(kernels: &Kernels, ty: TensorType, w: &[u8], x: &[f32]) -> Vec<f32> {
     let VecDot::Float(dot) = (kernels.vec_dot)(ty) else { panic!("{ty} takes floats") };
-    let mut dots = vec![dot(w, x), f32::NAN];
-    if let Some(Gemv::Float(gemv)) = (kernels.gemv)(ty) {
-        gemv(w, x, &mut [&mut dots[1..]]);
-    } else {
-        dots.pop();
+    let mut dots = vec![dot(w, x)];
+    if let Some(gemv) = (kernels.gemv)(ty) {
+        let Gemv::Float(gemv) = gemv else { panic!("{ty} takes floats") };
+        let mut dot = [f32::NAN];
+        gemv(w, x, &mut [&mut dot]);
+        dots.extend(dot);
     }
     dots
 }

@@ -3,13 +3,11 @@
 use std::arch::aarch64::*;
 
 use super::float::{load_bf16, load_f16};
+use super::gemv::AHEAD;
 use super::prefetch;
 use crate::floats::{BF16, F16, F32, LINE, Lanes, ROWS, Weight, few_tokens, one_token};
 use crate::format::TensorType;
 use crate::isa::Gemv;
-
-/// How far ahead of the weights in use the next are fetched for one token, in bytes.
-const AHEAD: usize = 1024;
 
 pub(super) fn gemv(ty: TensorType) -> Option<Gemv> {
     match ty {

@@ -8,7 +8,7 @@
 use super::intrinsics::*;
 use super::weights::{self, Weights, signed};
 use crate::format::TensorType::{self, *};
-use crate::gemm::{Ahead, Chunk, Factors, Gemm, Kind, Out, ROW_INPUT, STEP, Vector, token};
+use crate::gemm::{Chunk, Factors, Gemm, Kind, Operands, Out, ROW_INPUT, STEP, Vector, token};
 use crate::matmul::Activations;
 use crate::q8::Q8Row;
 
@@ -142,14 +142,8 @@ unsafe fn spread<L: Tiles>(x: Activations<'_>, first: usize, n: usize, k: Chunk,
     }
 }
 
-unsafe fn multiply<L: Tiles, const SUBS: usize, const MINS: bool, const SMALL: bool>(
-    panels: &[Vector],
-    n_panels: usize,
-    input: &[Vector],
-    n: usize,
-    out: Out,
-    ahead: &mut Ahead,
-) {
+unsafe fn multiply<L: Tiles, const SUBS: usize, const MINS: bool, const SMALL: bool>(operands: Operands<'_>) {
+    let Operands { panels, n_panels, input, n, out, ahead } = operands;
     let tile = match n {
         1 => L::tile::<1, SUBS, MINS, SMALL>,
         2 => L::tile::<2, SUBS, MINS, SMALL>,

@@ -5,7 +5,7 @@ use std::arch::aarch64::*;
 
 use super::float::{load_bf16, load_f16, load_f32_bytes};
 use crate::format::TensorType::{self, *};
-use crate::gemm::{Ahead, Gemm, Kind, Out, Pack, STEP, Vector, spread_floats};
+use crate::gemm::{Gemm, Kind, Operands, Out, Pack, STEP, Vector, spread_floats};
 
 /// Rows of a group.
 const ROWS: usize = 16;
@@ -87,14 +87,8 @@ fn transposed([a, b, c, d]: [float32x4_t; 4]) -> [float32x4_t; 4] {
 }
 
 #[target_feature(enable = "neon")]
-unsafe fn multiply(
-    panels: &[Vector],
-    n_panels: usize,
-    input: &[Vector],
-    n: usize,
-    out: Out,
-    ahead: &mut Ahead,
-) {
+unsafe fn multiply(operands: Operands<'_>) {
+    let Operands { panels, n_panels, input, n, out, ahead } = operands;
     let tile = match n {
         1 => tile::<1>,
         2 => tile::<2>,

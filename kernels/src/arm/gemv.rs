@@ -14,7 +14,7 @@ use crate::isa::Gemv;
 use crate::q8::{Few, Q8x256};
 
 /// How far ahead of the weights in use the next are fetched, in bytes.
-const AHEAD: usize = 1024;
+pub(super) const AHEAD: usize = 1024;
 
 pub(super) fn gemv<L: Level>(ty: TensorType) -> Option<Gemv> {
     match ty {

@@ -15,7 +15,7 @@ use super::avx512_open::{ROWS, get, put};
 use super::avx512vnni;
 use super::tile::{QUADS, panel_step};
 use crate::format::TensorType;
-use crate::gemm::{Ahead, Chunk, Fixed, Gemm, Kind, Out, STEP, Vector};
+use crate::gemm::{Chunk, Fixed, Gemm, Kind, Operands, Out, STEP, Vector};
 use crate::isa::{Kernels, Pass};
 use crate::matmul::Activations;
 
@@ -246,15 +246,9 @@ impl Shapes {
 type Sums = [[[__m512i; TOKENS]; 2]; 2];
 
 #[target_feature(enable = "avx512f")]
-unsafe fn multiply(
-    panels: &[Vector],
-    n_panels: usize,
-    input: &[Vector],
-    n: usize,
-    out: Out,
-    // All has been fetched while weights were brought to 16 bits.
-    _: &mut Ahead,
-) {
+unsafe fn multiply(operands: Operands<'_>) {
+    // What lies ahead has been fetched while weights were brought to 16 bits.
+    let Operands { panels, n_panels, input, n, out, ahead: _ } = operands;
     let (pairs, lone) = panels.split_at(panels.len() / n_panels * (n_panels / 2 * 2));
     // SAFETY: by the contract.
     unsafe {

@@ -6,8 +6,9 @@ use std::arch::x86_64::*;
 use super::avx512::mask_of;
 use super::avx512_open::{ROWS, Rows, put};
 use super::gemm::floats;
+use crate::floats::{BF16, F16, F32};
 use crate::format::TensorType;
-use crate::gemm::{Ahead, Chunk, Gemm, Out, STEP, Vector, spread_floats};
+use crate::gemm::{Ahead, Chunk, Gemm, Operands, Out, STEP, Vector, spread_floats};
 use crate::matmul::Activations;
 
 /// Pairs of elements of K in a step.
@@ -44,10 +45,6 @@ trait PanelWeight {
     /// Two elements of K.
     unsafe fn pair(at: *const Vector) -> [__m512; 2];
 }
-
-struct F32;
-struct F16;
-struct BF16;
 
 impl PanelWeight for F32 {
     const PAIR: usize = 4;
@@ -159,14 +156,8 @@ fn spread(x: Activations<'_>, first: usize, n: usize, k: Chunk, input: &mut [Vec
 type Function = unsafe fn(&[Vector], &[Vector], Out, &mut Ahead);
 
 #[target_feature(enable = "avx512f")]
-unsafe fn multiply<W: PanelWeight>(
-    panels: &[Vector],
-    n_panels: usize,
-    input: &[Vector],
-    n: usize,
-    out: Out,
-    ahead: &mut Ahead,
-) {
+unsafe fn multiply<W: PanelWeight>(operands: Operands<'_>) {
+    let Operands { panels, n_panels, input, n, out, ahead } = operands;
     let one: [Function; TOKENS] = tiles!(tile [1, W], 1 2 3 4 5 6 7 8 9 10 11 12);
     let two: [Function; TOKENS] = tiles!(tile [2, W], 1 2 3 4 5 6 7 8 9 10 11 12);
     let len = panels.len() / n_panels;

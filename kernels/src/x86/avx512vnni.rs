@@ -13,7 +13,7 @@ use super::avx2;
 use super::tile::{self, Level, QUADS, Step, Tile, Tiles, panel_step};
 use super::{avx512, avx512_attention, avx512_few, avx512_floats, avx512_open};
 use crate::format::TensorType;
-use crate::gemm::{Ahead, Gemm, Multiply, Out, ROW_INPUT, Vector};
+use crate::gemm::{Gemm, Multiply, Operands, ROW_INPUT};
 use crate::isa::{Kernels, PASS, Pass};
 
 /// The set, where the processor has the features.
@@ -56,20 +56,13 @@ impl Level for Avx512Vnni {
 }
 
 #[target_feature(enable = "avx512f,avx512vnni")]
-unsafe fn multiply_bytes<const SUBS: usize, const MIDDLE: i32>(
-    panels: &[Vector],
-    n_panels: usize,
-    input: &[Vector],
-    n: usize,
-    out: Out,
-    ahead: &mut Ahead,
-) {
+unsafe fn multiply_bytes<const SUBS: usize, const MIDDLE: i32>(operands: Operands<'_>) {
     // One panel is left of an odd number of them, which is rare: not worth the room of larger tiles.
     let one: [tile::Function; 3] = tiles!(tile_bytes [1, SUBS, MIDDLE], 1 2 3);
     let two: [tile::Function; 6] = tiles!(tile_bytes [2, SUBS, MIDDLE], 1 2 3 4 5 6);
     let tiles = Tiles { functions: &one, of_two: &two, input_step: ROW_INPUT, middle: MIDDLE };
     // SAFETY: by the contract of such a function.
-    unsafe { tiles.multiply(panels, n_panels, input, n, out, ahead) };
+    unsafe { tiles.multiply(operands) };
 }
 
 /// P panels of sixteen rows and T tokens, SUBS scales and offsets a step. Which MIDDLE it is, if not 0, is read from the tile: the

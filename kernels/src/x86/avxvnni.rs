@@ -6,7 +6,7 @@ use std::arch::x86_64::*;
 
 use super::tile::{self, Level, QUADS, Tile, Tiles, panel_step};
 use super::{avx2, gemv};
-use crate::gemm::{Ahead, Multiply, Out, ROW_INPUT, Vector};
+use crate::gemm::{Multiply, Operands, ROW_INPUT};
 use crate::isa::Kernels;
 
 /// The set, where the processor has the features.
@@ -26,18 +26,11 @@ impl Level for AvxVnni {
 }
 
 #[target_feature(enable = "avx2,fma,avxvnni")]
-unsafe fn multiply_bytes<const SUBS: usize, const MIDDLE: i32>(
-    panels: &[Vector],
-    n_panels: usize,
-    input: &[Vector],
-    n: usize,
-    out: Out,
-    ahead: &mut Ahead,
-) {
+unsafe fn multiply_bytes<const SUBS: usize, const MIDDLE: i32>(operands: Operands<'_>) {
     let tiles: [tile::Function; 3] = tiles!(tile_bytes [SUBS, MIDDLE], 1 2 3);
     let tiles = Tiles { functions: &tiles, of_two: &[], input_step: ROW_INPUT, middle: MIDDLE };
     // SAFETY: by the contract of such a function.
-    unsafe { tiles.multiply(panels, n_panels, input, n, out, ahead) };
+    unsafe { tiles.multiply(operands) };
 }
 
 /// Sixteen rows and T tokens, SUBS scales and offsets a step.

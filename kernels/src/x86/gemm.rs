@@ -13,7 +13,7 @@ use std::arch::x86_64::*;
 use super::gemm_pack as pack;
 use super::tile::{self, PAIRS, QUADS, Tile, Tiles, panel_step};
 use crate::format::TensorType;
-use crate::gemm::{Ahead, Gemm, Kind, Out, Pack, ROW_INPUT, STEP, Vector, spread_floats};
+use crate::gemm::{Ahead, Gemm, Kind, Operands, Out, Pack, ROW_INPUT, STEP, Vector, spread_floats};
 
 /// Vectors of a step of a float kernel: one element of K of 16 rows in two.
 pub(super) const FLOATS: usize = 2 * STEP;
@@ -66,14 +66,7 @@ pub(super) fn floats(pack: Pack) -> Gemm {
 }
 
 #[target_feature(enable = "avx2,fma")]
-unsafe fn multiply_bytes<const PER: usize, const SUBS: usize, const MIDDLE: i32>(
-    panels: &[Vector],
-    n_panels: usize,
-    input: &[Vector],
-    n: usize,
-    out: Out,
-    ahead: &mut Ahead,
-) {
+unsafe fn multiply_bytes<const PER: usize, const SUBS: usize, const MIDDLE: i32>(operands: Operands<'_>) {
     let tiles: [tile::Function; 3] = [
         tile_bytes::<1, PER, SUBS, MIDDLE>,
         tile_bytes::<2, PER, SUBS, MIDDLE>,
@@ -81,7 +74,7 @@ unsafe fn multiply_bytes<const PER: usize, const SUBS: usize, const MIDDLE: i32>
     ];
     let tiles = Tiles { functions: &tiles, of_two: &[], input_step: ROW_INPUT, middle: MIDDLE };
     // SAFETY: by the contract of such a function.
-    unsafe { tiles.multiply(panels, n_panels, input, n, out, ahead) };
+    unsafe { tiles.multiply(operands) };
 }
 
 /// Sixteen rows and T tokens. PER `maddubs` are summed in i16; SUBS scales and offsets a step.
@@ -146,18 +139,11 @@ fn words(pack: Pack) -> Gemm {
 }
 
 #[target_feature(enable = "avx2,fma")]
-unsafe fn multiply_words(
-    panels: &[Vector],
-    n_panels: usize,
-    input: &[Vector],
-    n: usize,
-    out: Out,
-    ahead: &mut Ahead,
-) {
+unsafe fn multiply_words(operands: Operands<'_>) {
     let tiles: [tile::Function; 4] = [tile_words::<1>, tile_words::<2>, tile_words::<3>, tile_words::<4>];
     let tiles = Tiles { functions: &tiles, of_two: &[], input_step: tile::WORD_INPUT, middle: 0 };
     // SAFETY: by the contract of such a function.
-    unsafe { tiles.multiply(panels, n_panels, input, n, out, ahead) };
+    unsafe { tiles.multiply(operands) };
 }
 
 /// Sixteen rows and T tokens, integers of 8 bits and no offset.
@@ -195,14 +181,8 @@ unsafe fn tile_words<const T: usize>(mut tile: Tile<'_>) {
 }
 
 #[target_feature(enable = "avx2,fma")]
-unsafe fn multiply_floats(
-    panels: &[Vector],
-    n_panels: usize,
-    input: &[Vector],
-    n: usize,
-    out: Out,
-    ahead: &mut Ahead,
-) {
+unsafe fn multiply_floats(operands: Operands<'_>) {
+    let Operands { panels, n_panels, input, n, out, ahead } = operands;
     let tile = match n {
         1 => tile_floats::<1>,
         2 => tile_floats::<2>,

@@ -10,7 +10,8 @@ use super::gemm::{floats, load, start};
 use super::gemm_pack as pack;
 use crate::format::TensorType;
 use crate::gemm::{
-    Ahead, Chunk, Gemm, Kind, Multiply, Out, Pack, ROW_INPUT, STEP, Vector, even_parts, put_token, token,
+    Ahead, Chunk, Gemm, Kind, Multiply, Operands, Out, Pack, ROW_INPUT, STEP, Vector, even_parts, put_token,
+    token,
 };
 use crate::matmul::Activations;
 
@@ -126,19 +127,12 @@ pub(super) struct Tiles<'a> {
 }
 
 impl Tiles<'_> {
-    /// Takes the products of panels and `n` tokens.
+    /// Takes the products.
     ///
     /// # Safety
     /// As of [`Multiply`] and [`Function`].
-    pub(super) unsafe fn multiply(
-        &self,
-        panels: &[Vector],
-        n_panels: usize,
-        input: &[Vector],
-        n: usize,
-        out: Out,
-        ahead: &mut Ahead,
-    ) {
+    pub(super) unsafe fn multiply(&self, operands: Operands<'_>) {
+        let Operands { panels, n_panels, input, n, out, ahead } = operands;
         let &Tiles { functions, of_two, input_step, middle } = self;
         let len = panels.len() / n_panels;
         let in_twos = if of_two.is_empty() { 0 } else { n_panels / 2 * 2 };
