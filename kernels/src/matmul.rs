@@ -11,6 +11,7 @@ use crate::format::TensorType;
 use crate::gemm::{Chunk, Panel, Spread, SpreadPart};
 use crate::isa::{Gemv, Kernels, VecDot};
 use crate::q8::{FEW_TOKENS, Q8Buffer, Q8Row};
+use crate::team::Team;
 
 /// Bytes of activations that a block of tokens may take: half of a small L2 cache. Every weight row of a tile
 /// is read once for a block.
@@ -44,7 +45,7 @@ impl<'a> Activations<'a> {
 }
 
 /// The columns of a token-major output (`out[t * n_rows + r]`) that belong to a range of weight rows. Made by
-/// [`tiles`], which lends each column to one tile only, so that threads can fill tiles side by side.
+/// [`tiles`] and [`Team::columns`], which lend each column to one tile only, so that threads can fill tiles side by side.
 pub struct OutTile<'a> {
     /// The first element of the output.
     out: *mut f32,
@@ -57,6 +58,8 @@ pub struct OutTile<'a> {
 // SAFETY: a tile stands for exclusive borrows of the columns `rows`, disjoint from those of every other tile;
 // exclusive borrows of f32 may be sent.
 unsafe impl Send for OutTile<'_> {}
+// SAFETY: a shared borrow of a tile gives out nothing of the output.
+unsafe impl Sync for OutTile<'_> {}
 
 /// Splits `out`, which holds `n_rows` results a token, into tiles of `tile_rows` weight rows; the last may be
 /// smaller.
@@ -77,6 +80,30 @@ pub fn tiles(out: &mut [f32], n_rows: usize, tile_rows: usize) -> Vec<OutTile<'_
             lifetime: PhantomData,
         })
         .collect()
+}
+
+impl Team {
+    /// As [`Team::run`] over the `n_rows` columns of outputs, with the tiles of each that a range stands for.
+    ///
+    /// # Panics
+    /// As [`Team::run`]; if `n_rows` is 0 or an output no multiple of `n_rows`.
+    pub fn columns<const N: usize>(
+        &self,
+        outs: [&mut [f32]; N],
+        n_rows: usize,
+        grain: usize,
+        task: impl Fn([OutTile<'_>; N]) + Sync,
+    ) {
+        let whole = outs.map(|out| {
+            assert!(n_rows > 0 && out.len().is_multiple_of(n_rows));
+            let (n_tokens, out) = (out.len() / n_rows, out.as_mut_ptr());
+            OutTile { out, n_tokens, n_rows, rows: 0..n_rows, lifetime: PhantomData }
+        });
+        self.run(n_rows, grain, &|rows| {
+            // Of outputs that are borrowed until `run` returns, and `run` hands out ranges that do not overlap.
+            task(whole.each_ref().map(|out| OutTile { rows: rows.clone(), ..*out }));
+        });
+    }
 }
 
 impl OutTile<'_> {

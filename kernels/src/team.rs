@@ -10,7 +10,7 @@ use std::io;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -22,8 +22,9 @@ const YIELDS: u32 = 100;
 
 /// A fixed number of threads, one of them the caller's.
 ///
-/// Work is taken in pieces, large ones first, so that a slow core does not hold up a fast one; a thread that does not
-/// wake up in time is not waited for.
+/// Each has a share of the items, one behind the other, so that it goes through memory from there on as far as it can. It takes
+/// them in pieces, large ones first, and when they are done takes from the end of another's share, so that a slow core does not
+/// hold up a fast one; a thread that does not wake up in time is not waited for.
 pub struct Team {
     shared: Arc<Shared>,
     workers: Vec<Worker>,
@@ -40,8 +41,8 @@ struct Shared {
     /// The number of openings and closings of jobs times [`TURN`], odd while one is open, plus the number of workers
     /// that are at it.
     gate: Line<AtomicU64>,
-    /// The first item that nobody has taken.
-    next: Line<AtomicUsize>,
+    /// What is left of each thread's share.
+    shares: Box<[Line<Share>]>,
     /// The job. Written by the leader while the gate is closed and no worker inside; read inside.
     job: UnsafeCell<Option<Job>>,
     stop: AtomicBool,
@@ -59,9 +60,57 @@ const TURN: u64 = 1 << 32;
 struct Job {
     /// Lives until the leader has seen every worker leave.
     task: *const (dyn Fn(Range<usize>) + Sync),
-    items: usize,
     grain: usize,
-    threads: usize,
+}
+
+/// A range of items, its start in the lower 32 bits.
+#[derive(Default)]
+struct Share(AtomicU64);
+
+impl Share {
+    /// # Panics
+    /// If an end does not fit 32 bits.
+    fn set(&self, items: Range<usize>) {
+        self.0.store(Self::pack(items), Relaxed);
+    }
+
+    fn get(&self) -> Range<usize> {
+        Self::unpack(self.0.load(Relaxed))
+    }
+
+    /// Takes half of what is left, whole grains and at least one, from the start or from the end.
+    fn take(&self, grain: usize, from_end: bool) -> Option<Range<usize>> {
+        let mut left = self.0.load(Relaxed);
+        loop {
+            let Range { start, end } = Self::unpack(left);
+            if start >= end {
+                return None;
+            }
+            let middle = start + ((end - start) / 2).div_ceil(grain) * grain;
+            let (taken, rest) = match from_end {
+                true if middle < end => (middle..end, start..middle),
+                true => (start..end, end..end),
+                false => {
+                    let middle = middle.max(start + grain).min(end);
+                    (start..middle, middle..end)
+                }
+            };
+            match self.0.compare_exchange_weak(left, Self::pack(rest), Relaxed, Relaxed) {
+                Ok(_) => return Some(taken),
+                Err(now) => left = now,
+            }
+        }
+    }
+
+    fn pack(items: Range<usize>) -> u64 {
+        let [start, end] =
+            [items.start, items.end].map(|i| u64::from(u32::try_from(i).expect("fewer than 2³² items")));
+        end << 32 | start
+    }
+
+    fn unpack(share: u64) -> Range<usize> {
+        share as u32 as usize..(share >> 32) as usize
+    }
 }
 
 // SAFETY: `job` is the only field that is not Sync. It is written only while no other thread reads it (see there), with
@@ -78,7 +127,7 @@ impl Team {
     pub fn new(threads: usize) -> io::Result<Team> {
         let shared = Arc::new(Shared {
             gate: Line(AtomicU64::new(0)),
-            next: Line(AtomicUsize::new(0)),
+            shares: (0..threads.max(1)).map(|_| Line(Share::default())).collect(),
             job: UnsafeCell::new(None),
             stop: AtomicBool::new(false),
             panic: Mutex::new(None),
@@ -89,7 +138,7 @@ impl Team {
             let (shared, asleep) = (team.shared.clone(), Arc::new(AtomicBool::new(false)));
             let flag = asleep.clone();
             let handle =
-                thread::Builder::new().name(format!("team-{i}")).spawn(move || shared.serve(&flag))?;
+                thread::Builder::new().name(format!("team-{i}")).spawn(move || shared.serve(i, &flag))?;
             team.workers.push(Worker { handle, asleep });
         }
         Ok(team)
@@ -106,7 +155,8 @@ impl Team {
     /// `task` must not use the same team. Callers in several threads wait for each other.
     ///
     /// # Panics
-    /// If a call does, after all others have returned; the rest of the items may be left out. If `grain` is 0.
+    /// If a call does, after all others have returned; the rest of the items may be left out. If `grain` is 0 or there are
+    /// 2³² items.
     pub fn run(&self, items: usize, grain: usize, task: &(dyn Fn(Range<usize>) + Sync)) {
         assert!(grain > 0);
         if self.workers.is_empty() || items <= grain {
@@ -120,11 +170,14 @@ impl Team {
         // SAFETY: the types differ in the lifetime alone, and no thread uses the task after this call: below, the
         // leader closes the gate, also after a panic of its own, and waits until no worker is inside.
         let task: *const (dyn Fn(Range<usize>) + Sync) = unsafe { std::mem::transmute(task) };
-        let job = Job { task, items, grain, threads: self.threads() };
+        let job = Job { task, grain };
         // SAFETY: the gate is closed and nobody inside, as the leader that closed it waited for that, and there is one
         // leader at a time.
         unsafe { *shared.job.get() = Some(job) };
-        shared.next.0.store(0, Relaxed);
+        let at = |i: usize| (i * items.div_ceil(grain) / self.threads() * grain).min(items);
+        for (i, share) in shared.shares.iter().enumerate() {
+            share.0.set(at(i)..at(i + 1));
+        }
         // With what it publishes; sequentially consistent for the sake of `sleep`.
         shared.gate.0.fetch_add(TURN, SeqCst);
         for worker in &self.workers {
@@ -132,7 +185,7 @@ impl Team {
                 worker.handle.thread().unpark();
             }
         }
-        let outcome = catch_unwind(AssertUnwindSafe(|| shared.work(job)));
+        let outcome = catch_unwind(AssertUnwindSafe(|| shared.work(job, 0)));
         shared.gate.0.fetch_add(TURN, Relaxed);
         let mut patience = Patience::default();
         while !shared.gate.0.load(Acquire).is_multiple_of(TURN) {
@@ -185,8 +238,8 @@ impl<T> Shareable<T> {
 unsafe impl<T: Send> Sync for Shareable<T> {}
 
 impl Shared {
-    /// A worker's life.
-    fn serve(&self, asleep: &AtomicBool) {
+    /// The life of worker `me`.
+    fn serve(&self, me: usize, asleep: &AtomicBool) {
         let mut last = 0;
         while let Some(gate) = self.open_gate(last, asleep) {
             if self.gate.0.compare_exchange(gate, gate + 1, Acquire, Relaxed).is_err() {
@@ -196,9 +249,9 @@ impl Shared {
             last = gate / TURN;
             // SAFETY: between going in and leaving, the leader does not write; it wrote before it opened the gate.
             let job = unsafe { *self.job.get() };
-            let work = || self.work(job.expect("an open gate has a job"));
+            let work = || self.work(job.expect("an open gate has a job"), me);
             if let Err(panic) = catch_unwind(AssertUnwindSafe(work)) {
-                self.next.0.store(usize::MAX, Relaxed);
+                self.shares.iter().for_each(|share| share.0.set(0..0));
                 *self.panic.lock().unwrap_or_else(PoisonError::into_inner) = Some(panic);
             }
             self.gate.0.fetch_sub(1, Release);
@@ -232,28 +285,21 @@ impl Shared {
         }
     }
 
-    /// Takes items until there are none.
-    fn work(&self, job: Job) {
+    /// Takes items until there are none, as thread `me`.
+    fn work(&self, job: Job, me: usize) {
         // SAFETY: the leader keeps the task alive until it has seen every worker leave, and itself at work here.
         let task = unsafe { &*job.task };
-        while let Some(range) = self.take(job) {
+        while let Some(range) = self.shares[me].0.take(job.grain, false) {
             task(range);
         }
-    }
-
-    /// The next items: half of a fair share of what is left, at least `grain`.
-    fn take(&self, job: Job) -> Option<Range<usize>> {
-        let mut start = self.next.0.load(Relaxed);
-        while start < job.items {
-            let left = job.items - start;
-            let grains = (left / (2 * job.threads)).div_ceil(job.grain).max(1);
-            let end = start + (grains * job.grain).min(left);
-            match self.next.0.compare_exchange_weak(start, end, Relaxed, Relaxed) {
-                Ok(_) => return Some(start..end),
-                Err(now) => start = now,
+        // Until all are empty, also those of threads that do not come.
+        while let Some(share) = self.shares.iter().max_by_key(|share| share.0.get().len())
+            && !share.0.get().is_empty()
+        {
+            if let Some(range) = share.0.take(job.grain, true) {
+                task(range);
             }
         }
-        None
     }
 }
 

@@ -1,10 +1,10 @@
-//! What differs for one token: matrices that read the same input share a task list of the [`Team`], as every list
+//! What differs for one token and a few: matrices that read the same input share a task list of the [`Team`], as every list
 //! costs a barrier.
 
 use super::Model;
 use super::forward::Input;
 use super::weights::{Matrix, Mlp};
-use brooklet_kernels::Team;
+use brooklet_kernels::{OutTile, Team};
 use std::ops::Range;
 
 /// Bytes of weights that are worth a task of their own: some 1 µs.
@@ -45,6 +45,29 @@ impl Model {
                 (self.kernels.silu_mul)(gate, up);
             }
         });
+    }
+
+    /// `out = x · Wᵀ` for a few tokens.
+    pub(super) fn matmul_few(&self, w: &Matrix, x: &Input<'_>, out: &mut [f32], team: &Team) {
+        team.columns([out], w.rows, task_rows(w.row_bytes()), |[mut tile]| self.tile_of_few(w, x, &mut tile));
+    }
+
+    /// `gate = silu(W_gate x) ⊙ W_up x` for a few tokens, with `up` for what the second product is.
+    pub(super) fn gate_up_few(&self, w: &Mlp, x: &Input<'_>, gate: &mut [f32], up: &mut [f32], team: &Team) {
+        let grain = task_rows(w.gate.row_bytes() + w.up.row_bytes());
+        team.columns([gate, up], w.gate.rows, grain, |[mut gate, mut up]| {
+            self.tile_of_few(&w.gate, x, &mut gate);
+            self.tile_of_few(&w.up, x, &mut up);
+            for t in 0..gate.n_tokens() {
+                (self.kernels.silu_mul)(gate.token_mut(t), up.token_mut(t));
+            }
+        });
+    }
+
+    fn tile_of_few(&self, w: &Matrix, x: &Input<'_>, tile: &mut OutTile<'_>) {
+        let (bytes, rows) = (w.row_bytes(), tile.rows());
+        let data = &w.data(&self.files)[rows.start * bytes..rows.end * bytes];
+        self.kernels.matmul_few(w.ty, data, w.cols, x.activations(w), tile);
     }
 
     fn matvec(&self, w: &Matrix, rows: Range<usize>, x: &Input<'_>, out: &mut [f32]) {

@@ -437,7 +437,11 @@ impl Model {
                 self.gate_up(w, &x, gate, team);
                 self.prepare(gate, &mut s.operand, &[&w.down], workers, None)
             }
-            _ => {
+            Workers::Team(team) => {
+                self.gate_up_few(w, &x, gate, up, team);
+                self.prepare(gate, &mut s.operand, &[&w.down], workers, None)
+            }
+            Workers::Pool => {
                 self.matmul(&w.gate, &mut x, gate, workers);
                 self.matmul(&w.up, &mut x, up, workers);
                 let silu = |range, gate: &mut [f32]| (self.kernels.silu_mul)(gate, &up[range]);
@@ -488,10 +492,11 @@ impl Model {
 
     /// `out = x · Wᵀ`, token-major.
     fn matmul(&self, w: &Matrix, x: &mut Input<'_>, out: &mut [f32], workers: Workers<'_>) {
-        if let Workers::Team(team) = workers
-            && out.len() == w.rows
-        {
-            return self.matvecs(&[w], x, out, team);
+        if let Workers::Team(team) = workers {
+            return match out.len() == w.rows {
+                true => self.matvecs(&[w], x, out, team),
+                false => self.matmul_few(w, x, out, team),
+            };
         }
         let n = out.len() / w.rows;
         let tile_rows = workers.tile_rows(w.rows);
@@ -499,13 +504,6 @@ impl Model {
         let mut tiles: Vec<_> = tiles(out, w.rows, tile_rows).into_iter().zip(data).collect();
         let Operand { q8, spread, panels, .. } = &mut *x.operand;
         let x = activations(w, x.x, q8);
-        if let Workers::Team(_) = workers {
-            return workers.each(
-                &mut tiles,
-                || (),
-                |(), (tile, w_rows)| self.kernels.matmul_few(w.ty, w_rows, w.cols, x, tile),
-            );
-        }
         let mut parts = spread.parts(self.kernels, w.ty, w.cols, n);
         workers.each(&mut parts, || (), |(), part| self.kernels.spread(w.ty, x, part));
         workers.each(

@@ -70,8 +70,6 @@ impl<'a> Workers<'a> {
 
     /// Weight rows a tile, of `rows` in all.
     pub fn tile_rows(self, rows: usize) -> usize {
-        // The team's threads take several tiles at a time while there are many.
-        let a_thread = if matches!(self, Workers::Team(_)) { 16 } else { 4 };
-        rows.div_ceil(a_thread * self.threads()).next_multiple_of(ROW_GROUP).min(TILE_ROWS)
+        rows.div_ceil(4 * self.threads()).next_multiple_of(ROW_GROUP).min(TILE_ROWS)
     }
 }

@@ -16,16 +16,15 @@ pub(super) const ROWS: usize = 16;
 /// A type of weights.
 pub(super) trait Open {
     const TYPE: TensorType;
-    /// Elements and bytes of a block.
-    const LEN: usize;
+    /// Bytes of 256 elements.
     const BYTES: usize;
     /// Groups, which have a scale each, of 32 elements: one or two.
     const SUBS: usize;
     /// What integers stand for themselves less of; if that is 0, groups have offsets.
     const MIDDLE: i32;
 
-    /// Calls `group` for the groups of the `i`th blocks of the rows, with a group's number, its integers, unsigned bytes, four
-    /// elements in a vector, and its scale and offset, which is 0 if there is none.
+    /// Calls `group` for the groups of the `i`th 256 elements of the rows, with a group's number, its integers, unsigned bytes,
+    /// four elements in a vector, and its scale and offset, which is 0 if there is none.
     ///
     /// # Safety
     /// The processor must have what the set `avx512vnni` needs.
@@ -46,22 +45,41 @@ pub(super) fn pack(ty: TensorType) -> Option<Pack> {
 #[target_feature(enable = "avx2,fma,f16c,avx512vl,avx512bw,avx512vnni")]
 fn put_open<W: Open>(w: &[&[u8]], panel: &mut [Vector]) {
     let rows: &[&[u8]; ROWS] = w.try_into().expect("the rows of a panel");
-    let rows = Rows::new(*rows);
     let (quads, step) = (QUADS / W::SUBS, panel_step(W::SUBS, W::MIDDLE));
-    for (i, panel) in panel.chunks_exact_mut(2 * step * W::LEN / STEP).enumerate() {
+    let all = Rows::new(*rows);
+    for (i, panel) in panel.chunks_mut(2 * step * 256 / STEP).enumerate() {
         let group = |group: usize, q: &[__m512i], [d, offset]: [__m512; 2]| {
-            let (at, sub) = (group / W::SUBS * step, group % W::SUBS);
+            let (at, sub) = (2 * step * (group / W::SUBS), group % W::SUBS);
+            let Some(panel) = panel.get_mut(at..at + 2 * step) else { return };
             for (i, q) in q.iter().enumerate() {
-                put(panel, at + sub * quads + i, *q);
+                put(panel, sub * quads + i, *q);
             }
-            put(panel, at + QUADS + sub, _mm512_castps_si512(d));
+            put(panel, QUADS + sub, _mm512_castps_si512(d));
             if W::MIDDLE == 0 {
-                put(panel, at + QUADS + W::SUBS + sub, _mm512_castps_si512(offset));
+                put(panel, QUADS + W::SUBS + sub, _mm512_castps_si512(offset));
             }
         };
+        let (bytes, last);
+        let (rows, i) = if (i + 1) * W::BYTES <= rows[0].len() {
+            (&all, i)
+        } else {
+            // What is left, filled up with zeros.
+            bytes = rows.map(|row| padded(&row[i * W::BYTES..]));
+            last = Rows::new(bytes.each_ref().map(|row| &row[..W::BYTES]));
+            (&last, 0)
+        };
         // SAFETY: this function has the same features.
-        unsafe { W::open(&rows, i, group) };
+        unsafe { W::open(rows, i, group) };
     }
+}
+
+/// The most bytes of 256 elements.
+pub(super) const MAX_BYTES: usize = Q8_0::BYTES;
+
+/// `bytes` and zeros behind them.
+#[cold]
+fn padded(bytes: &[u8]) -> [u8; MAX_BYTES] {
+    std::array::from_fn(|i| bytes.get(i).copied().unwrap_or(0))
 }
 
 /// Stores pair `i` of the vectors of a panel.
@@ -84,8 +102,7 @@ pub(super) fn get(from: &[Vector], i: usize) -> __m512i {
 
 impl Open for Q4_0 {
     const TYPE: TensorType = TensorType::Q4_0;
-    const LEN: usize = 32;
-    const BYTES: usize = 18;
+    const BYTES: usize = 8 * 18;
     const SUBS: usize = 1;
     const MIDDLE: i32 = 8;
 
@@ -93,16 +110,46 @@ impl Open for Q4_0 {
     #[target_feature(enable = "avx2,fma,f16c,avx512vl,avx512bw,avx512vnni")]
     unsafe fn open(rows: &Rows<'_>, i: usize, mut group: impl FnMut(usize, &[__m512i], [__m512; 2])) {
         let at = Self::BYTES * i;
-        let [a, b, c, d] = rows.columns(at + 2);
-        let q = [low(a), low(b), low(c), low(d), high(a), high(b), high(c), high(d)];
-        group(0, &q, [rows.f16s(at), _mm512_setzero_ps()]);
+        let (a, b) = (rows.columns_32(at), rows.columns_32(at + 32));
+        two_blocks(&mut group, 0, [a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7], b[0]]);
+        let c = rows.columns_32(at + 64);
+        two_blocks(&mut group, 2, [b[1], b[2], b[3], b[4], b[5], b[6], b[7], c[0], c[1]]);
+        let d = rows.columns_32(at + 96);
+        two_blocks(&mut group, 4, [c[2], c[3], c[4], c[5], c[6], c[7], d[0], d[1], d[2]]);
+        let e = rows.columns(at + 128);
+        two_blocks(&mut group, 6, [d[3], d[4], d[5], d[6], d[7], e[0], e[1], e[2], e[3]]);
     }
+}
+
+/// Two blocks of Q4_0 of every row, nine words.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn two_blocks(group: &mut impl FnMut(usize, &[__m512i], [__m512; 2]), first: usize, w: [__m512i; 9]) {
+    let [even, odd] = scales(w[0], w[4]);
+    // The high half of a word and the low one of the next, which change places.
+    let both = |i: usize| _mm512_mask_blend_epi16(HIGH_HALVES, w[i + 1], w[i]);
+    let [a, b, c, d] = [both(0), both(1), both(2), both(3)];
+    let first_half = |v| masked(_mm512_rol_epi32::<16>(v), 15);
+    let second_half = |v| masked(_mm512_rol_epi32::<12>(v), 15);
+    let q = [
+        first_half(a),
+        first_half(b),
+        first_half(c),
+        first_half(d),
+        second_half(a),
+        second_half(b),
+        second_half(c),
+        second_half(d),
+    ];
+    group(first, &q, [even, _mm512_setzero_ps()]);
+    let [a, b, c, d] = [w[5], w[6], w[7], w[8]];
+    let q = [low(a), low(b), low(c), low(d), high(a), high(b), high(c), high(d)];
+    group(first + 1, &q, [odd, _mm512_setzero_ps()]);
 }
 
 impl Open for Q8_0 {
     const TYPE: TensorType = TensorType::Q8_0;
-    const LEN: usize = 32;
-    const BYTES: usize = 34;
+    const BYTES: usize = 8 * 34;
     const SUBS: usize = 1;
     const MIDDLE: i32 = 128;
 
@@ -110,17 +157,74 @@ impl Open for Q8_0 {
     #[target_feature(enable = "avx2,fma,f16c,avx512vl,avx512bw,avx512vnni")]
     unsafe fn open(rows: &Rows<'_>, i: usize, mut group: impl FnMut(usize, &[__m512i], [__m512; 2])) {
         let at = Self::BYTES * i;
-        let ([a, b, c, d], [e, f, g, h]) = (rows.columns(at + 2), rows.columns(at + 18));
-        let move_up = |q| _mm512_xor_si512(q, _mm512_set1_epi8(-128));
-        let q =
-            [move_up(a), move_up(b), move_up(c), move_up(d), move_up(e), move_up(f), move_up(g), move_up(h)];
-        group(0, &q, [rows.f16s(at), _mm512_setzero_ps()]);
+        let (a, b, c) = (rows.columns_32(at), rows.columns_32(at + 32), rows.columns_32(at + 64));
+        two_blocks_8(&mut group, 0, a, b, c[0]);
+        let (d, e) = (rows.columns_32(at + 96), rows.columns_32(at + 128));
+        two_blocks_8(
+            &mut group,
+            2,
+            [c[1], c[2], c[3], c[4], c[5], c[6], c[7], d[0]],
+            [d[1], d[2], d[3], d[4], d[5], d[6], d[7], e[0]],
+            e[1],
+        );
+        let (f, g) = (rows.columns_32(at + 160), rows.columns_32(at + 192));
+        two_blocks_8(
+            &mut group,
+            4,
+            [e[2], e[3], e[4], e[5], e[6], e[7], f[0], f[1]],
+            [f[2], f[3], f[4], f[5], f[6], f[7], g[0], g[1]],
+            g[2],
+        );
+        let h = rows.columns_32(at + 224);
+        let i = rows.columns(at + 256);
+        two_blocks_8(
+            &mut group,
+            6,
+            [g[3], g[4], g[5], g[6], g[7], h[0], h[1], h[2]],
+            [h[3], h[4], h[5], h[6], h[7], i[0], i[1], i[2]],
+            i[3],
+        );
     }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn two_blocks_8(
+    group: &mut impl FnMut(usize, &[__m512i], [__m512; 2]),
+    first: usize,
+    a: [__m512i; 8],
+    b: [__m512i; 8],
+    c: __m512i,
+) {
+    let [even, odd] = scales(a[0], b[0]);
+    let move_up = |q| _mm512_xor_si512(q, _mm512_set1_epi8(-128));
+    let both = |low, high| move_up(_mm512_rol_epi32::<16>(_mm512_mask_blend_epi16(HIGH_HALVES, low, high)));
+    let q = [
+        both(a[1], a[0]),
+        both(a[2], a[1]),
+        both(a[3], a[2]),
+        both(a[4], a[3]),
+        both(a[5], a[4]),
+        both(a[6], a[5]),
+        both(a[7], a[6]),
+        both(b[0], a[7]),
+    ];
+    group(first, &q, [even, _mm512_setzero_ps()]);
+    let q = [
+        move_up(b[1]),
+        move_up(b[2]),
+        move_up(b[3]),
+        move_up(b[4]),
+        move_up(b[5]),
+        move_up(b[6]),
+        move_up(b[7]),
+        move_up(c),
+    ];
+    group(first + 1, &q, [odd, _mm512_setzero_ps()]);
 }
 
 impl Open for Q4_K {
     const TYPE: TensorType = TensorType::Q4_K;
-    const LEN: usize = 256;
     const BYTES: usize = 144;
     const SUBS: usize = 1;
     const MIDDLE: i32 = 0;
@@ -141,20 +245,29 @@ impl Open for Q4_K {
             _mm512_mul_ps(d, _mm512_cvtepi32_ps(_mm512_and_si512(v, _mm512_set1_epi32(255))))
         };
         let floats = |group| [of_group(s, d, group), of_group(m, minus_dmin, group)];
-        for even in [0, 2, 4, 6] {
-            // The group and the next one are the low and the high nibbles of the same 32 bytes.
-            let at = at + 16 + 16 * even;
-            let ([a, b, c, e], [f, g, h, j]) = (rows.columns(at), rows.columns(at + 16));
-            group(even, &[low(a), low(b), low(c), low(e), low(f), low(g), low(h), low(j)], floats(even));
-            let q = [high(a), high(b), high(c), high(e), high(f), high(g), high(h), high(j)];
-            group(even + 1, &q, floats(even + 1));
-        }
+        // A group and the next one are the low and the high nibbles of the same 32 bytes.
+        two_groups(&mut group, 0, rows.columns_32(at + 16), [floats(0), floats(1)]);
+        two_groups(&mut group, 2, rows.columns_32(at + 48), [floats(2), floats(3)]);
+        two_groups(&mut group, 4, rows.columns_32(at + 80), [floats(4), floats(5)]);
+        two_groups(&mut group, 6, rows.columns_32(at + 112), [floats(6), floats(7)]);
     }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn two_groups(
+    group: &mut impl FnMut(usize, &[__m512i], [__m512; 2]),
+    first: usize,
+    [a, b, c, d, e, f, g, h]: [__m512i; 8],
+    floats: [[__m512; 2]; 2],
+) {
+    group(first, &[low(a), low(b), low(c), low(d), low(e), low(f), low(g), low(h)], floats[0]);
+    let q = [high(a), high(b), high(c), high(d), high(e), high(f), high(g), high(h)];
+    group(first + 1, &q, floats[1]);
 }
 
 impl Open for Q6_K {
     const TYPE: TensorType = TensorType::Q6_K;
-    const LEN: usize = 256;
     const BYTES: usize = 210;
     const SUBS: usize = 2;
     const MIDDLE: i32 = 32;
@@ -166,33 +279,49 @@ impl Open for Q6_K {
         let d = rows.f16s(at + 208);
         let scales = rows.columns(at + 192);
         for half in 0..2 {
-            // Of either half of the block, parts 0 and 1 are the low nibbles of 64 bytes, parts 2 and 3 the high ones; all have
-            // two bits of each of another 32. Here they are taken sixteen by sixteen.
-            for sub in 0..2 {
-                let first = rows.columns(at + 64 * half + 16 * sub);
-                let second = rows.columns(at + 64 * half + 32 + 16 * sub);
-                let bits = rows.columns(at + 128 + 32 * half + 16 * sub);
-                for part in 0..4 {
-                    let nibbles = if part % 2 == 0 { first } else { second };
-                    let q = |c: usize| {
-                        let nibble = if part < 2 { low(nibbles[c]) } else { high(nibbles[c]) };
-                        let to_bit_4 = match part {
-                            0 => _mm512_slli_epi32(bits[c], 4),
-                            1 => _mm512_slli_epi32(bits[c], 2),
-                            2 => bits[c],
-                            _ => _mm512_srli_epi32(bits[c], 2),
-                        };
-                        _mm512_or_si512(nibble, masked(to_bit_4, 0x30))
-                    };
-                    let number = 2 * (4 * half + part) + sub;
-                    let left = _mm512_set1_epi32(24 - 8 * (number as i32 % 4));
-                    let scale = _mm512_srai_epi32(_mm512_sllv_epi32(scales[number / 4], left), 24);
-                    let scale = _mm512_mul_ps(d, _mm512_cvtepi32_ps(scale));
-                    group(number, &[q(0), q(1), q(2), q(3)], [scale, _mm512_setzero_ps()]);
-                }
-            }
+            let first = rows.columns_32(at + 64 * half);
+            let second = rows.columns_32(at + 64 * half + 32);
+            let bits = rows.columns_32(at + 128 + 32 * half);
+            let scales = [scales[2 * half], scales[2 * half + 1]];
+            let group = &mut |number: usize, q: [__m512i; 4], scale| {
+                let scale = _mm512_mul_ps(d, _mm512_cvtepi32_ps(scale));
+                group(8 * half + number, &q, [scale, _mm512_setzero_ps()]);
+            };
+            let four =
+                |v: [__m512i; 8], sub: usize| [v[4 * sub], v[4 * sub + 1], v[4 * sub + 2], v[4 * sub + 3]];
+            four_groups(group, 0, four(first, 0), four(second, 0), four(bits, 0), scales);
+            four_groups(group, 1, four(first, 1), four(second, 1), four(bits, 1), scales);
         }
     }
+}
+
+/// Of half a block of Q6_K the groups `sub`, `sub` + 2 and so on, sixteen elements each.
+///
+/// Parts 0 and 1 of the half are the low nibbles of 64 bytes, parts 2 and 3 the high ones; all have two bits of each of another
+/// 32 bytes.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn four_groups(
+    group: &mut impl FnMut(usize, [__m512i; 4], __m512i),
+    sub: usize,
+    [a, b, c, d]: [__m512i; 4],
+    [e, f, g, h]: [__m512i; 4],
+    [p, q, r, s]: [__m512i; 4],
+    scales: [__m512i; 2],
+) {
+    let scale = |part: usize| {
+        let left = _mm512_set1_epi32(24 - 8 * (2 * (part as i32 % 2) + sub as i32));
+        _mm512_srai_epi32(_mm512_sllv_epi32(scales[part / 2], left), 24)
+    };
+    let six = |nibble, bits| _mm512_or_si512(nibble, masked(bits, 0x30));
+    let of_0 = |nibbles, bits| six(low(nibbles), _mm512_slli_epi32(bits, 4));
+    let of_1 = |nibbles, bits| six(low(nibbles), _mm512_slli_epi32(bits, 2));
+    let of_2 = |nibbles, bits| six(high(nibbles), bits);
+    let of_3 = |nibbles, bits| six(high(nibbles), _mm512_srli_epi32(bits, 2));
+    group(sub, [of_0(a, p), of_0(b, q), of_0(c, r), of_0(d, s)], scale(0));
+    group(sub + 2, [of_1(e, p), of_1(f, q), of_1(g, r), of_1(h, s)], scale(1));
+    group(sub + 4, [of_2(a, p), of_2(b, q), of_2(c, r), of_2(d, s)], scale(2));
+    group(sub + 6, [of_3(e, p), of_3(f, q), of_3(g, r), of_3(h, s)], scale(3));
 }
 
 /// Sixteen rows of weights, of the same length.
@@ -220,15 +349,23 @@ impl<'a> Rows<'a> {
             let v = _mm512_inserti32x4::<2>(v, load(r + 8));
             _mm512_inserti32x4::<3>(v, load(r + 12))
         };
-        let (a, b, c, d) = (four(0), four(1), four(2), four(3));
-        let (ab, cd) = (_mm512_unpacklo_epi32(a, b), _mm512_unpacklo_epi32(c, d));
-        let (ab_high, cd_high) = (_mm512_unpackhi_epi32(a, b), _mm512_unpackhi_epi32(c, d));
-        [
-            _mm512_unpacklo_epi64(ab, cd),
-            _mm512_unpackhi_epi64(ab, cd),
-            _mm512_unpacklo_epi64(ab_high, cd_high),
-            _mm512_unpackhi_epi64(ab_high, cd_high),
-        ]
+        turn([four(0), four(1), four(2), four(3)])
+    }
+
+    /// Of every row the 32 bytes from `at` on, four in a vector.
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    fn columns_32(&self, at: usize) -> [__m512i; 8] {
+        assert!(at + 32 <= self.0[0].len());
+        // SAFETY: an unaligned load of 32 bytes, which every row has as the first has.
+        let load = |r: usize| unsafe { _mm256_loadu_si256(self.0[r].as_ptr().add(at).cast()) };
+        let two = |r: usize| _mm512_inserti64x4::<1>(_mm512_castsi256_si512(load(r)), load(r + 4));
+        // Words i and i + 4 of eight rows.
+        let eight = |r: usize| turn([two(r), two(r + 1), two(r + 2), two(r + 3)]);
+        let (a, b) = (eight(0), eight(8));
+        let first = |i: usize| _mm512_shuffle_i32x4::<0b10_00_10_00>(a[i], b[i]);
+        let second = |i: usize| _mm512_shuffle_i32x4::<0b11_01_11_01>(a[i], b[i]);
+        [first(0), first(1), first(2), first(3), second(0), second(1), second(2), second(3)]
     }
 
     /// The f16 at `at` of every row.
@@ -245,6 +382,36 @@ impl<'a> Rows<'a> {
             (load(8), load(9), load(10), load(11), load(12), load(13), load(14), load(15));
         _mm512_cvtph_ps(_mm256_set_m128i(_mm_setr_epi16(a, b, c, d, e, f, g, h), first))
     }
+}
+
+/// Of each 128 bits word i of all four vectors in vector i.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn turn([a, b, c, d]: [__m512i; 4]) -> [__m512i; 4] {
+    let (ab, cd) = (_mm512_unpacklo_epi32(a, b), _mm512_unpacklo_epi32(c, d));
+    let (ab_high, cd_high) = (_mm512_unpackhi_epi32(a, b), _mm512_unpackhi_epi32(c, d));
+    [
+        _mm512_unpacklo_epi64(ab, cd),
+        _mm512_unpackhi_epi64(ab, cd),
+        _mm512_unpacklo_epi64(ab_high, cd_high),
+        _mm512_unpackhi_epi64(ab_high, cd_high),
+    ]
+}
+
+/// The high half of every 32 bits.
+const HIGH_HALVES: __mmask32 = 0xaaaa_aaaa;
+
+/// The f16 in the low halves of the elements of `low` and those in the high halves of `high`.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn scales(low: __m512i, high: __m512i) -> [__m512; 2] {
+    let both = _mm512_mask_blend_epi16(HIGH_HALVES, low, high);
+    let at = _mm512_set_epi16(
+        31, 29, 27, 25, 23, 21, 19, 17, 15, 13, 11, 9, 7, 5, 3, 1, 30, 28, 26, 24, 22, 20, 18, 16, 14, 12,
+        10, 8, 6, 4, 2, 0,
+    );
+    let both = _mm512_permutexvar_epi16(at, both);
+    [_mm512_cvtph_ps(_mm512_castsi512_si256(both)), _mm512_cvtph_ps(_mm512_extracti64x4_epi64::<1>(both))]
 }
 
 /// The f16 in the low half of every element.
