@@ -12,7 +12,7 @@ const TEAM_ELEMENTS: usize = 8 << 10;
 /// The most weight rows of a tile: a chunk of them and their results for a few hundred tokens fill half of an L2 cache.
 const TILE_ROWS: usize = 128;
 /// Row counts of tiles are multiples of this, the most rows that a micro-kernel computes together.
-const ROW_GROUP: usize = 16;
+const ROW_GROUP: usize = 32;
 
 /// The threads of a pass.
 #[derive(Clone, Copy)]

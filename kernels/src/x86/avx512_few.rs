@@ -220,11 +220,7 @@ fn sixteen_rows<W: Open, const GROUPS: usize>(w: &[u8], x: Few<'_>, out: &mut [&
     let tokens = std::hint::black_box(&mut tokens[..out.len()]);
     for first in (0..whole).step_by(ROWS) {
         let w = &w[first * row_bytes..];
-        let mut rows: [&[u8]; ROWS] = [&[]; ROWS];
-        for (row, w) in rows.iter_mut().zip(w.chunks_exact(row_bytes)) {
-            *row = w;
-        }
-        let rows = Rows::new(rows);
+        let rows = Rows::of(w, row_bytes);
         for step in 0..row_bytes / W::BYTES {
             let x = x.rows(step, tokens.len());
             for (token, x) in tokens.iter_mut().zip(x) {

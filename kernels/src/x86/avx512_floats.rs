@@ -158,25 +158,50 @@ type Function = unsafe fn(&[Vector], &[Vector], Out, &mut Ahead);
 #[target_feature(enable = "avx512f")]
 unsafe fn multiply<W: PanelWeight>(operands: Operands<'_>) {
     let Operands { panels, n_panels, input, n, out, ahead } = operands;
-    let one: [Function; TOKENS] = tiles!(tile [1, W], 1 2 3 4 5 6 7 8 9 10 11 12);
-    let two: [Function; TOKENS] = tiles!(tile [2, W], 1 2 3 4 5 6 7 8 9 10 11 12);
+    let tiles: [Function; TOKENS] = tiles!(tile [W], 1 2 3 4 5 6 7 8 9 10 11 12);
     let len = panels.len() / n_panels;
     ahead.share_out(n_panels.div_ceil(2) * (len / (PAIRS * W::PAIR)));
     for (i, panels) in panels.chunks(2 * len).enumerate() {
-        let tile = if panels.len() == len { one[n - 1] } else { two[n - 1] };
         // SAFETY: `out` lends as many rows as the panels have, and n tokens.
-        unsafe { tile(panels, input, Out { first: out.first.add(32 * i), ..out }, ahead) };
+        unsafe {
+            let out = Out { first: out.first.add(32 * i), ..out };
+            if panels.len() == len {
+                one_panel::<W>(panels, input, n, out);
+            } else {
+                tiles[n - 1](panels, input, out, ahead);
+            }
+        }
     }
 }
 
-/// P panels and T tokens.
+/// One panel, which is left of an odd number of them: rare, and not worth the room of a function for each number of tokens.
 #[target_feature(enable = "avx512f")]
-unsafe fn tile<const T: usize, const P: usize, W: PanelWeight>(
+unsafe fn one_panel<W: PanelWeight>(panel: &[Vector], input: &[Vector], n: usize, out: Out) {
+    let x = bytemuck::cast_slice::<Vector, [f32; 8]>(input).as_flattened();
+    for t in 0..n {
+        // SAFETY: here and below, out lends sixteen results a token.
+        let result = unsafe { out.first.add(t * out.stride) };
+        let mut acc = if out.add { unsafe { _mm512_loadu_ps(result) } } else { _mm512_setzero_ps() };
+        for (w, x) in panel.chunks_exact(W::PAIR).zip(x.chunks_exact(2 * n)) {
+            // SAFETY: as many vectors as a pair is.
+            let [first, second] = unsafe { W::pair(w.as_ptr()) };
+            acc = _mm512_fmadd_ps(first, _mm512_set1_ps(x[t]), acc);
+            acc = _mm512_fmadd_ps(second, _mm512_set1_ps(x[n + t]), acc);
+        }
+        // SAFETY: as above.
+        unsafe { _mm512_storeu_ps(result, acc) };
+    }
+}
+
+/// Two panels and T tokens.
+#[target_feature(enable = "avx512f")]
+unsafe fn tile<const T: usize, W: PanelWeight>(
     panels: &[Vector],
     input: &[Vector],
     out: Out,
     ahead: &mut Ahead,
 ) {
+    const P: usize = 2;
     let pairs = panels.len() / (W::PAIR * P);
     assert!(panels.len() == W::PAIR * P * pairs && input.len() * 8 == 2 * pairs * T);
     assert!(pairs.is_multiple_of(PAIRS));

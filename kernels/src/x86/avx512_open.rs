@@ -59,14 +59,14 @@ fn put_open<W: Open>(w: &[&[u8]], panel: &mut [Vector]) {
                 put(panel, QUADS + W::SUBS + sub, _mm512_castps_si512(offset));
             }
         };
-        let (bytes, last);
+        let (mut last, padded);
         let (rows, i) = if (i + 1) * W::BYTES <= rows[0].len() {
             (&all, i)
         } else {
-            // What is left, filled up with zeros.
-            bytes = rows.map(|row| padded(&row[i * W::BYTES..]));
-            last = Rows::new(bytes.each_ref().map(|row| &row[..W::BYTES]));
-            (&last, 0)
+            last = [0; ROWS * MAX_BYTES];
+            put_rest(rows, i * W::BYTES, &mut last, W::BYTES);
+            padded = Rows::of(&last, W::BYTES);
+            (&padded, 0)
         };
         // SAFETY: this function has the same features.
         unsafe { W::open(rows, i, group) };
@@ -74,12 +74,14 @@ fn put_open<W: Open>(w: &[&[u8]], panel: &mut [Vector]) {
 }
 
 /// The most bytes of 256 elements.
-pub(super) const MAX_BYTES: usize = Q8_0::BYTES;
+const MAX_BYTES: usize = Q8_0::BYTES;
 
-/// `bytes` and zeros behind them.
+/// Puts what the rows have from `at` on into rows of `row_bytes`, zeros so far.
 #[cold]
-fn padded(bytes: &[u8]) -> [u8; MAX_BYTES] {
-    std::array::from_fn(|i| bytes.get(i).copied().unwrap_or(0))
+fn put_rest(rows: &[&[u8]; ROWS], at: usize, to: &mut [u8], row_bytes: usize) {
+    for (row, to) in rows.iter().zip(to.chunks_exact_mut(row_bytes)) {
+        to[..row.len() - at].copy_from_slice(&row[at..]);
+    }
 }
 
 /// Stores pair `i` of the vectors of a panel.
@@ -111,22 +113,22 @@ impl Open for Q4_0 {
     unsafe fn open(rows: &Rows<'_>, i: usize, mut group: impl FnMut(usize, &[__m512i], [__m512; 2])) {
         let at = Self::BYTES * i;
         let (a, b) = (rows.columns_32(at), rows.columns_32(at + 32));
-        two_blocks(&mut group, 0, [a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7], b[0]]);
+        two_of_q4_0(&mut group, 0, [a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7], b[0]]);
         let c = rows.columns_32(at + 64);
-        two_blocks(&mut group, 2, [b[1], b[2], b[3], b[4], b[5], b[6], b[7], c[0], c[1]]);
+        two_of_q4_0(&mut group, 2, [b[1], b[2], b[3], b[4], b[5], b[6], b[7], c[0], c[1]]);
         let d = rows.columns_32(at + 96);
-        two_blocks(&mut group, 4, [c[2], c[3], c[4], c[5], c[6], c[7], d[0], d[1], d[2]]);
+        two_of_q4_0(&mut group, 4, [c[2], c[3], c[4], c[5], c[6], c[7], d[0], d[1], d[2]]);
         let e = rows.columns(at + 128);
-        two_blocks(&mut group, 6, [d[3], d[4], d[5], d[6], d[7], e[0], e[1], e[2], e[3]]);
+        two_of_q4_0(&mut group, 6, [d[3], d[4], d[5], d[6], d[7], e[0], e[1], e[2], e[3]]);
     }
 }
 
-/// Two blocks of Q4_0 of every row, nine words.
+/// Two blocks of Q4_0, nine words: the second one's begin with its scale, in the high half of a word.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
-fn two_blocks(group: &mut impl FnMut(usize, &[__m512i], [__m512; 2]), first: usize, w: [__m512i; 9]) {
+fn two_of_q4_0(group: &mut impl FnMut(usize, &[__m512i], [__m512; 2]), first: usize, w: [__m512i; 9]) {
     let [even, odd] = scales(w[0], w[4]);
-    // The high half of a word and the low one of the next, which change places.
+    // The high half of a word and the low half of the next, which change places.
     let both = |i: usize| _mm512_mask_blend_epi16(HIGH_HALVES, w[i + 1], w[i]);
     let [a, b, c, d] = [both(0), both(1), both(2), both(3)];
     let first_half = |v| masked(_mm512_rol_epi32::<16>(v), 15);
@@ -158,9 +160,9 @@ impl Open for Q8_0 {
     unsafe fn open(rows: &Rows<'_>, i: usize, mut group: impl FnMut(usize, &[__m512i], [__m512; 2])) {
         let at = Self::BYTES * i;
         let (a, b, c) = (rows.columns_32(at), rows.columns_32(at + 32), rows.columns_32(at + 64));
-        two_blocks_8(&mut group, 0, a, b, c[0]);
+        two_of_q8_0(&mut group, 0, a, b, c[0]);
         let (d, e) = (rows.columns_32(at + 96), rows.columns_32(at + 128));
-        two_blocks_8(
+        two_of_q8_0(
             &mut group,
             2,
             [c[1], c[2], c[3], c[4], c[5], c[6], c[7], d[0]],
@@ -168,7 +170,7 @@ impl Open for Q8_0 {
             e[1],
         );
         let (f, g) = (rows.columns_32(at + 160), rows.columns_32(at + 192));
-        two_blocks_8(
+        two_of_q8_0(
             &mut group,
             4,
             [e[2], e[3], e[4], e[5], e[6], e[7], f[0], f[1]],
@@ -177,7 +179,7 @@ impl Open for Q8_0 {
         );
         let h = rows.columns_32(at + 224);
         let i = rows.columns(at + 256);
-        two_blocks_8(
+        two_of_q8_0(
             &mut group,
             6,
             [g[3], g[4], g[5], g[6], g[7], h[0], h[1], h[2]],
@@ -187,9 +189,10 @@ impl Open for Q8_0 {
     }
 }
 
+/// Two blocks of Q8_0, the words of `a`, `b` and `c`: the second one's begin with its scale, in the high half of the first of `b`.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
-fn two_blocks_8(
+fn two_of_q8_0(
     group: &mut impl FnMut(usize, &[__m512i], [__m512; 2]),
     first: usize,
     a: [__m512i; 8],
@@ -245,17 +248,17 @@ impl Open for Q4_K {
             _mm512_mul_ps(d, _mm512_cvtepi32_ps(_mm512_and_si512(v, _mm512_set1_epi32(255))))
         };
         let floats = |group| [of_group(s, d, group), of_group(m, minus_dmin, group)];
-        // A group and the next one are the low and the high nibbles of the same 32 bytes.
-        two_groups(&mut group, 0, rows.columns_32(at + 16), [floats(0), floats(1)]);
-        two_groups(&mut group, 2, rows.columns_32(at + 48), [floats(2), floats(3)]);
-        two_groups(&mut group, 4, rows.columns_32(at + 80), [floats(4), floats(5)]);
-        two_groups(&mut group, 6, rows.columns_32(at + 112), [floats(6), floats(7)]);
+        two_of_q4_k(&mut group, 0, rows.columns_32(at + 16), [floats(0), floats(1)]);
+        two_of_q4_k(&mut group, 2, rows.columns_32(at + 48), [floats(2), floats(3)]);
+        two_of_q4_k(&mut group, 4, rows.columns_32(at + 80), [floats(4), floats(5)]);
+        two_of_q4_k(&mut group, 6, rows.columns_32(at + 112), [floats(6), floats(7)]);
     }
 }
 
+/// Group `first` of Q4_K and the next one, which are the low and the high nibbles of the same 32 bytes.
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn two_groups(
+fn two_of_q4_k(
     group: &mut impl FnMut(usize, &[__m512i], [__m512; 2]),
     first: usize,
     [a, b, c, d, e, f, g, h]: [__m512i; 8],
@@ -289,8 +292,8 @@ impl Open for Q6_K {
             };
             let four =
                 |v: [__m512i; 8], sub: usize| [v[4 * sub], v[4 * sub + 1], v[4 * sub + 2], v[4 * sub + 3]];
-            four_groups(group, 0, four(first, 0), four(second, 0), four(bits, 0), scales);
-            four_groups(group, 1, four(first, 1), four(second, 1), four(bits, 1), scales);
+            four_of_q6_k(group, 0, four(first, 0), four(second, 0), four(bits, 0), scales);
+            four_of_q6_k(group, 1, four(first, 1), four(second, 1), four(bits, 1), scales);
         }
     }
 }
@@ -301,7 +304,7 @@ impl Open for Q6_K {
 /// 32 bytes.
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn four_groups(
+fn four_of_q6_k(
     group: &mut impl FnMut(usize, [__m512i; 4], __m512i),
     sub: usize,
     [a, b, c, d]: [__m512i; 4],
@@ -330,10 +333,21 @@ pub(super) struct Rows<'a>([&'a [u8]; ROWS]);
 impl<'a> Rows<'a> {
     /// # Panics
     /// If a row is shorter than the first.
-    #[inline(always)]
+    // Out of line, as it is code enough to notice in the program's size.
+    #[inline(never)]
     pub(super) fn new(rows: [&'a [u8]; ROWS]) -> Self {
         assert!(rows.iter().all(|row| row.len() >= rows[0].len()), "rows of a length");
         Rows(rows)
+    }
+
+    /// The first sixteen rows of `row_bytes` each.
+    ///
+    /// # Panics
+    /// If there are not so many.
+    #[inline(always)]
+    pub(super) fn of(w: &'a [u8], row_bytes: usize) -> Self {
+        let w = &w[..ROWS * row_bytes];
+        Rows(std::array::from_fn(|r| &w[r * row_bytes..(r + 1) * row_bytes]))
     }
 
     /// Of every row the 16 bytes from `at` on, four in a vector.
