@@ -5,10 +5,10 @@ mod save;
 
 pub use batch::{Batch, Take};
 
-use crate::model::{Config, Observer, Scratch, Segment, State, Workers};
+use crate::model::{Observer, Scratch, Segment, State, Workers};
 use crate::system::THREADS;
 use crate::{Model, Result};
-use brooklet_kernels::{FEW_TOKENS, KvLayout, Team, TensorType};
+use brooklet_kernels::{KvLayout, Team, TensorType};
 use rayon::ThreadPool;
 use std::iter::once;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use std::sync::Arc;
 /// laid open for them alone.
 const SMALL_CHUNK: usize = 32;
 /// Positions whose logits are computed at once where several are wanted: few, so that they are computed alike.
-const LOGITS_CHUNK: usize = FEW_TOKENS;
+const LOGITS_CHUNK: usize = 8;
 /// The context where neither the user nor a smaller model says otherwise.
 const DEFAULT_CONTEXT: usize = 4096;
 
@@ -158,7 +158,7 @@ impl Session {
             KvLayout::new(options.kv_type, config.head_dim).ok_or(SessionError::KvType(options.kv_type))?;
         let resources = |reason: String| SessionError::Resources { context, reason };
         let threads = options.threads.unwrap_or_else(num_cpus::get_physical).max(1);
-        let threads = Threads::new(threads, options.decode_threads.unwrap_or(threads).max(1))
+        let threads = Threads::new(threads, options.decode_threads.unwrap_or(threads).max(1), model.few())
             .map_err(|e| resources(e.to_string()))?;
         let low_memory = options.low_memory;
         let state =
@@ -297,7 +297,7 @@ impl Session {
     /// Keys and values are cut off. The convolutions keep no history, but they are finite: taking the
     /// last (L - 1) · conv layers tokens again, against the keys and values that are still there,
     /// restores their state (one more token, and the logits too): exactly where they were taken among many (more than
-    /// [`FEW_TOKENS`]), as they are here, else to within rounding.
+    /// [`Model::few`]), as they are here, else to within rounding.
     ///
     /// # Errors
     /// `len` is beyond what the session holds.
@@ -312,7 +312,7 @@ impl Session {
         self.tokens.truncate(len);
         self.state.truncate(len);
         self.logits.fill(0.0);
-        let first = len.saturating_sub(replay_len(self.model.config()));
+        let first = len.saturating_sub(replay_len(&self.model));
         let size = self.chunk();
         let Session { model, threads, tokens, state, scratch, logits, .. } = self;
         let mut pos = first;
@@ -440,18 +440,20 @@ struct Threads {
     pool: Option<ThreadPool>,
     /// For one or a few.
     team: Team,
+    /// How many are a few.
+    few: usize,
 }
 
 impl Threads {
-    fn new(pool: usize, team: usize) -> Result<Threads, Box<dyn std::error::Error>> {
+    fn new(pool: usize, team: usize, few: usize) -> Result<Threads, Box<dyn std::error::Error>> {
         let name = |i| format!("brooklet-{i}");
         let build = || rayon::ThreadPoolBuilder::new().num_threads(pool).thread_name(name).build();
-        Ok(Threads { pool: (THREADS || pool > 1).then(build).transpose()?, team: Team::new(team)? })
+        Ok(Threads { pool: (THREADS || pool > 1).then(build).transpose()?, team: Team::new(team)?, few })
     }
 
     /// Runs a pass over `n` tokens.
     fn run<T: Send>(&self, n: usize, pass: impl FnOnce(Workers<'_>) -> T + Send) -> T {
-        match (Workers::for_tokens(n, &self.team), &self.pool) {
+        match (Workers::for_tokens(n, self.few, &self.team), &self.pool) {
             (Workers::Pool, Some(pool)) => pool.install(|| pass(Workers::Pool)),
             (workers, _) => pass(workers),
         }
@@ -460,6 +462,7 @@ impl Threads {
 
 /// Tokens that restore every convolution's state and the last logits: each layer's state needs L - 1
 /// exact inputs, and every convolution below delays exactness by L - 1. Many, as those of a prompt are.
-fn replay_len(config: &Config) -> usize {
-    ((config.conv_kernel - 1) * config.num_conv_layers() + 1).max(FEW_TOKENS + 1)
+fn replay_len(model: &Model) -> usize {
+    let config = model.config();
+    ((config.conv_kernel - 1) * config.num_conv_layers() + 1).max(model.few() + 1)
 }

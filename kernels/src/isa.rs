@@ -30,17 +30,19 @@ pub type FloatGemv = fn(w: &[u8], x: &[f32], out: &mut [&mut [f32]]);
 /// See [`Gemv::Q8`].
 pub type Q8Gemv = fn(w: &[u8], x: Few<'_>, out: &mut [&mut [f32]]);
 
-/// How many tokens are taken at once: so many that getting the weights ready for them is little of the work.
+/// A number of tokens.
 #[derive(Clone, Copy, Debug)]
-pub struct Pass {
+pub struct Tokens {
     /// With block-quantized weights.
     pub quantized: usize,
-    /// With float weights, which take longer to come from memory.
+    /// With float weights.
     pub floats: usize,
 }
 
 /// [`Kernels::pass`] of most sets.
-pub(crate) const PASS: Pass = Pass { quantized: 128, floats: 128 };
+pub(crate) const PASS: Tokens = Tokens { quantized: 128, floats: 128 };
+/// [`Kernels::few`] of most sets.
+pub(crate) const FEW: Tokens = Tokens { quantized: 8, floats: 8 };
 
 /// The type of [`Kernels::quantize_q8`].
 pub type QuantizeQ8 = fn(x: &[f32], qs: &mut [i8], d: &mut [f32], sums: &mut [i16]);
@@ -58,8 +60,12 @@ pub struct Kernels {
     pub gemv: fn(TensorType) -> Option<Gemv>,
     /// The micro-kernel for many tokens; without one they are multiplied one at a time.
     pub gemm: Option<fn(TensorType) -> Gemm>,
-    /// Tokens of a prompt to take at once.
-    pub pass: Pass,
+    /// Tokens of a prompt to take at once: so many that getting the weights ready for them is little of the work, more where
+    /// these take longer to come from memory.
+    pub pass: Tokens,
+    /// The most tokens for which [`Kernels::matmul_few`] is faster than [`Kernels::matmul`], at most
+    /// [`FEW_TOKENS`](crate::FEW_TOKENS).
+    pub few: Tokens,
     /// `out = x · rsqrt(mean(x²) + eps) · w`, all of one length.
     pub rms_norm: fn(x: &[f32], w: &[f32], eps: f32, out: &mut [f32]),
     /// `gate = silu(gate) · up`.

@@ -38,7 +38,7 @@ mod x86;
 pub use attention::{AttentionKernels, NormRotate, Rows, RowsMut};
 pub use format::TensorType;
 pub use gemm::{Gemm, Panel, Spread, SpreadPart};
-pub use isa::{FloatGemv, Gemv, Kernels, Pass, Q8Gemv, QuantizeQ8, UnknownIsa, VecDot, active, all};
+pub use isa::{FloatGemv, Gemv, Kernels, Q8Gemv, QuantizeQ8, Tokens, UnknownIsa, VecDot, active, all};
 pub use kv::{KEY_BLOCK, KvLayout, PANEL};
 pub use matmul::{Activations, OutTile, tiles};
 pub use q8::{FEW_TOKENS, Few, Q8Buffer, Q8Part, Q8Row, Q8x256};

@@ -10,7 +10,7 @@ use wide::{f32x8, i8x16, i16x16, i32x8};
 use crate::format::TensorType::{self, *};
 use crate::format::block::{Block, Unpacked};
 use crate::format::{float, iq4_nl, q2_k, q3_k, q4_0, q4_1, q4_k, q5_0, q5_1, q5_k, q6_k, q8_0};
-use crate::isa::{Kernels, PASS, VecDot};
+use crate::isa::{FEW, Kernels, PASS, VecDot};
 use crate::q8::{Q8_BLOCK, Q8_SUM, Q8Row, block_scale};
 
 /// The portable set.
@@ -20,6 +20,7 @@ pub(crate) static KERNELS: Kernels = Kernels {
     vec_dot,
     gemm: None,
     pass: PASS,
+    few: FEW,
     gemv: |_| None,
     rms_norm,
     silu_mul,

@@ -6,8 +6,8 @@ pub const Q8_BLOCK: usize = 32;
 pub const Q8_SUM: usize = 16;
 
 /// The most tokens that [`Kernels::matmul_few`](crate::Kernels::matmul_few) takes, and so the most rows that are kept in
-/// the form for few. More are worth laying the weights open for.
-pub const FEW_TOKENS: usize = 8;
+/// the form for few.
+pub const FEW_TOKENS: usize = 16;
 
 /// One quantized row of `k` activations: `x[i] ≈ qs[i] · d[i / 32]`.
 #[derive(Clone, Copy, Debug)]

@@ -3,7 +3,7 @@
 pub(crate) mod attention;
 
 use crate::format;
-use crate::isa::{Kernels, PASS};
+use crate::isa::{FEW, Kernels, PASS};
 use crate::q8::{Q8_BLOCK, Q8_SUM, quantize_block};
 
 /// The scalar set.
@@ -13,6 +13,7 @@ pub(crate) static KERNELS: Kernels = Kernels {
     vec_dot: format::vec_dot,
     gemm: None,
     pass: PASS,
+    few: FEW,
     gemv: |_| None,
     rms_norm,
     silu_mul,

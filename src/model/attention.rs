@@ -374,7 +374,7 @@ mod tests {
                 &self.q[tokens.start * row..tokens.end * row],
                 &mut out,
                 &mut partials,
-                Workers::for_tokens(tokens.len(), &Team::new(2).expect("a team")),
+                Workers::for_tokens(tokens.len(), 8, &Team::new(2).expect("a team")),
             );
             out
         }

@@ -21,7 +21,7 @@ pub(crate) use state::{LayerState, State};
 pub(crate) use workers::Workers;
 
 use crate::{Gguf, Result};
-use brooklet_kernels::Kernels;
+use brooklet_kernels::{Kernels, Tokens};
 use std::path::Path;
 use std::sync::Arc;
 use weights::Weights;
@@ -122,8 +122,17 @@ impl Model {
 
     /// Tokens of a prompt that a session takes at once: [`Kernels::pass`] for the matrices of the first layer.
     pub fn pass(&self) -> usize {
+        self.of_first_layer(self.kernels.pass)
+    }
+
+    /// The most tokens that are computed as few are: [`Kernels::few`] for the matrices of the first layer.
+    pub fn few(&self) -> usize {
+        self.of_first_layer(self.kernels.few)
+    }
+
+    fn of_first_layer(&self, tokens: Tokens) -> usize {
         let floats = self.weights.layers.first().is_some_and(|layer| !layer.mlp.gate.ty.is_quantized());
-        if floats { self.kernels.pass.floats } else { self.kernels.pass.quantized }
+        if floats { tokens.floats } else { tokens.quantized }
     }
 
     /// Bytes of all tensors.

@@ -1,6 +1,6 @@
 //! Who computes a forward pass.
 
-use brooklet_kernels::{FEW_TOKENS, Team};
+use brooklet_kernels::Team;
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -25,9 +25,9 @@ pub enum Workers<'a> {
 }
 
 impl<'a> Workers<'a> {
-    /// Those for a pass over `n` tokens.
-    pub fn for_tokens(n: usize, team: &'a Team) -> Workers<'a> {
-        if n <= FEW_TOKENS { Workers::Team(team) } else { Workers::Pool }
+    /// Those for a pass over `n` tokens, of which so many are `few`.
+    pub fn for_tokens(n: usize, few: usize, team: &'a Team) -> Workers<'a> {
+        if n <= few { Workers::Team(team) } else { Workers::Pool }
     }
 
     /// How many there are.

@@ -31,7 +31,7 @@ impl Batch {
     /// compute, in passes of as many tokens in all as one session takes at once.
     ///
     /// Results are those of [`Session::prefill`]: bit for bit, where the tokens of a pass are at most
-    /// [`FEW_TOKENS`](brooklet_kernels::FEW_TOKENS) here and there, or more here and there; else to within rounding.
+    /// [`Model::few`] here and there, or more here and there; else to within rounding.
     ///
     /// # Errors
     /// As [`Session::prefill`] for any session; a session of another [`Model`] than the batch's, even one of the same

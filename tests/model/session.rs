@@ -5,7 +5,7 @@ mod models;
 
 use brooklet::model::ModelError;
 use brooklet::{Batch, Error, Gguf, Model, Session, SessionError, SessionOptions, Take};
-use brooklet_kernels::{FEW_TOKENS, TensorType, active, all};
+use brooklet_kernels::{TensorType, active, all};
 use brooklet_tools::convert::FileType;
 use models::{SHAPES, gguf, model};
 use std::sync::Arc;
@@ -90,7 +90,7 @@ fn any_split_of_a_prompt_gives_the_same_bits_but_for_few_tokens() {
         }
         let mut singly = session(&model, 2);
         take(&mut singly, &ids[..50], &[1]);
-        for sizes in [&[FEW_TOKENS][..], &[3, 1, 5, 4], &[2, 7, 6]] {
+        for sizes in [&[model.few()][..], &[3, 1, 5, 4], &[2, 7, 6]] {
             let mut split = session(&model, 2);
             take(&mut split, &ids[..50], sizes);
             assert_eq!(bits(split.logits()), bits(singly.logits()), "{name}, split in {sizes:?}");
@@ -173,19 +173,19 @@ fn sessions_taken_together_do_not_meet() {
             together(&mut batch, &mut sessions, &ids, &sizes);
             // Again, so that what was left behind is looked at too.
             together(&mut batch, &mut sessions, &ids, &sizes);
-            let few = sizes.iter().sum::<usize>() <= FEW_TOKENS;
+            let few = sizes.iter().sum::<usize>() <= model.few();
             for (i, (start, size)) in starts.into_iter().zip(sizes).enumerate() {
                 let what = format!("{name}, session {i} of {sizes:?}");
                 assert_eq!(sessions[i].tokens(), &ids[..start + 2 * size], "{what}");
                 let mut alone = begin(start);
                 take(&mut alone, &ids[start..start + 2 * size], &[size]);
-                if few == (size <= FEW_TOKENS) {
+                if few == (size <= model.few()) {
                     assert_eq!(bits(sessions[i].logits()), bits(alone.logits()), "{what}");
                 } else {
                     let difference = difference(sessions[i].logits(), alone.logits());
                     assert!(difference <= few_token_bound(&name), "{what}: off by {difference:e}");
                 }
-                let others = if few { 1 } else { FEW_TOKENS };
+                let others = if few { 1 } else { model.few() };
                 let mut company = vec![begin(start)];
                 company.extend((0..others).map(|_| begin(5)));
                 let mut company_sizes = vec![size];
@@ -330,7 +330,7 @@ fn a_rollback_equals_never_having_gone_on() {
                     _ => _ = session.decode(7).expect("it fits"),
                 }
                 // The first time, what is left of passes may be a few tokens.
-                if len > 0 && len % pass <= FEW_TOKENS {
+                if len > 0 && len % pass <= model.few() {
                     let difference = difference(session.logits(), expected);
                     assert!(difference <= few_token_bound(&name), "{name}, back to {len}: {difference:e}");
                 } else {

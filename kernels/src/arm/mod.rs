@@ -15,7 +15,7 @@ pub(crate) mod probe;
 mod tiles;
 mod weights;
 
-use crate::isa::{Kernels, PASS};
+use crate::isa::{FEW, Kernels, PASS};
 use gemm::Tiles;
 use level::{DotProd, Level, Neon};
 use std::arch::is_aarch64_feature_detected;
@@ -43,6 +43,7 @@ const fn set<L: Level, T: Tiles>(name: &'static str) -> Kernels {
         gemv: gemv::gemv::<L>,
         gemm: Some(gemm::gemm::<T>),
         pass: PASS,
+        few: FEW,
         // SAFETY: as above.
         rms_norm: |x, w, eps, out| unsafe { float::rms_norm(x, w, eps, out) },
         // SAFETY: as above.

@@ -16,7 +16,7 @@ use super::avx512vnni;
 use super::tile::{QUADS, panel_step};
 use crate::format::TensorType;
 use crate::gemm::{Chunk, Fixed, Gemm, Kind, Operands, Out, STEP, Vector};
-use crate::isa::{Kernels, Pass};
+use crate::isa::{Kernels, Tokens};
 use crate::matmul::Activations;
 
 /// The set, where the processor has the features and the system lets the process use them.
@@ -30,7 +30,7 @@ pub(crate) fn detect() -> Option<&'static Kernels> {
 static KERNELS: Kernels = Kernels {
     name: "amx",
     gemm: Some(gemm),
-    pass: Pass { quantized: PASS, floats: PASS },
+    pass: Tokens { quantized: PASS, floats: PASS },
     ..avx512vnni::SET
 };
 

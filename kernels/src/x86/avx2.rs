@@ -7,9 +7,9 @@ use std::arch::x86_64::*;
 
 use super::attention;
 use super::gemv;
-use crate::isa::{Kernels, PASS};
+use crate::isa::{FEW, Kernels, PASS, Tokens};
 use crate::portable;
-use crate::q8::{Q8_BLOCK, Q8_SUM, block_scale};
+use crate::q8::{FEW_TOKENS, Q8_BLOCK, Q8_SUM, block_scale};
 
 /// The set, where the processor has the features.
 pub(crate) fn detect() -> Option<&'static Kernels> {
@@ -30,6 +30,7 @@ pub(super) const SET: Kernels = Kernels {
     gemv: gemv::avx2,
     gemm: Some(super::gemm::gemm),
     pass: PASS,
+    few: Tokens { quantized: FEW_TOKENS, ..FEW },
     // SAFETY: as above.
     rms_norm: |x, w, eps, out| unsafe { rms_norm(x, w, eps, out) },
     // SAFETY: as above.

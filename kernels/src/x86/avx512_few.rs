@@ -27,7 +27,10 @@ use crate::q8::{FEW_TOKENS, Few, Q8x256};
 /// processor foresees less well when it reads them.
 macro_rules! functions {
     ($rows:ident, $two:expr, $more:expr) => {
-        gemvs!($rows::<1>, $two, $more, $more, $more, $more, $more, $more)
+        gemvs!(
+            $rows::<1>, $two, $more, $more, $more, $more, $more, $more, $more, $more, $more, $more, $more,
+            $more, $more, $more
+        )
     };
 }
 

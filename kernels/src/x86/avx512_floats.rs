@@ -179,9 +179,11 @@ unsafe fn multiply<W: PanelWeight>(operands: Operands<'_>) {
 unsafe fn one_panel<W: PanelWeight>(panel: &[Vector], input: &[Vector], n: usize, out: Out) {
     let x = bytemuck::cast_slice::<Vector, [f32; 8]>(input).as_flattened();
     for t in 0..n {
-        // SAFETY: here and below, out lends sixteen results a token.
+        // SAFETY: out lends sixteen results a token.
         let result = unsafe { out.first.add(t * out.stride) };
-        let mut acc = if out.add { unsafe { _mm512_loadu_ps(result) } } else { _mm512_setzero_ps() };
+        let there = if out.add { u16::MAX } else { 0 };
+        // SAFETY: as above.
+        let mut acc = unsafe { _mm512_maskz_loadu_ps(there, result) };
         for (w, x) in panel.chunks_exact(W::PAIR).zip(x.chunks_exact(2 * n)) {
             // SAFETY: as many vectors as a pair is.
             let [first, second] = unsafe { W::pair(w.as_ptr()) };

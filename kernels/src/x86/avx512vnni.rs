@@ -14,7 +14,7 @@ use super::tile::{self, Level, QUADS, Step, Tile, Tiles, panel_step};
 use super::{avx512, avx512_attention, avx512_few, avx512_floats, avx512_open};
 use crate::format::TensorType;
 use crate::gemm::{Gemm, Multiply, Operands, ROW_INPUT};
-use crate::isa::{Kernels, PASS, Pass};
+use crate::isa::{Kernels, PASS, Tokens};
 
 /// The set, where the processor has the features.
 pub(crate) fn detect() -> Option<&'static Kernels> {
@@ -31,7 +31,7 @@ static KERNELS: Kernels = SET;
 pub(super) const SET: Kernels = Kernels {
     name: "avx512vnni",
     gemv: avx512_few::gemv,
-    pass: Pass { floats: 192, ..PASS },
+    pass: Tokens { floats: 192, ..PASS },
     gemm: Some(gemm),
     // SAFETY: `detect` hands this set out only where the features are there.
     silu_mul: |gate, up| unsafe { avx512::silu_mul(gate, up) },

@@ -32,7 +32,10 @@ macro_rules! gemvs {
 /// A kernel for one token, and one for any number of them.
 macro_rules! one_or_more {
     ($one:expr, $more:expr) => {
-        gemvs!($one, $more, $more, $more, $more, $more, $more, $more)
+        gemvs!(
+            $one, $more, $more, $more, $more, $more, $more, $more, $more, $more, $more, $more, $more, $more,
+            $more, $more
+        )
     };
 }
 

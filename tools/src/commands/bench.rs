@@ -100,8 +100,9 @@ pub fn run(mut args: Args) -> Result<()> {
     if args.tune {
         return tune::tune(&model, args.memory.kv_type(), args.repetitions, args.seed, args.json);
     }
+    let threads = thread_counts(&args);
     let tests =
-        combinations(&args.n_prompt, &args.n_gen, &args.n_depth, &args.parallel, &thread_counts(&args));
+        combinations(&args.n_prompt, &args.n_gen, &args.n_depth, &args.parallel, &threads, model.few());
     // A test that does not fit its context is an error before minutes of measuring, not after.
     let Some(largest) = tests.iter().max_by_key(|t| t.context()) else {
         let message = "nothing to measure: -p and -n are both 0\n";

@@ -1,6 +1,6 @@
 //! What is measured.
 
-use brooklet_kernels::{FEW_TOKENS, TensorType};
+use brooklet_kernels::TensorType;
 
 /// One measurement to make: either a prompt or a generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,13 +47,15 @@ pub fn kv_name(ty: TensorType) -> String {
 }
 
 /// Every combination in llama-bench's order: prompts before generations within a depth within a thread count.
-/// `threads` gives the counts for a prompt (true) and for a generation.
+/// `threads` gives the counts for a prompt (true) and for a generation. More tokens at once than are `few` are computed as a prompt
+/// is.
 pub fn combinations(
     n_prompt: &[usize],
     n_gen: &[usize],
     n_depth: &[usize],
     n_parallel: &[usize],
     threads: &[[Option<usize>; 2]],
+    few: usize,
 ) -> Vec<Test> {
     let mut tests = Vec::new();
     for &[prefill, decode] in threads {
@@ -63,8 +65,7 @@ pub fn combinations(
             }
             for &n_gen in n_gen.iter().filter(|n| **n > 0) {
                 for &n_parallel in n_parallel {
-                    // More than a few tokens at once are computed as a prompt is.
-                    let n_threads = if n_parallel > FEW_TOKENS { prefill } else { decode };
+                    let n_threads = if n_parallel > few { prefill } else { decode };
                     tests.push(Test { n_prompt: 0, n_gen, n_depth, n_parallel, n_threads });
                 }
             }
@@ -89,7 +90,7 @@ mod tests {
 
     #[test]
     fn prompts_and_generations_may_have_threads_of_their_own() {
-        let tests = combinations(&[8, 0], &[4], &[0, 32], &[1, 2], &[[Some(4), Some(2)]]);
+        let tests = combinations(&[8, 0], &[4], &[0, 32], &[1, 2], &[[Some(4), Some(2)]], 8);
         let seen: Vec<_> = tests.iter().map(|t| (t.name(), t.n_threads)).collect();
         let expected = [
             ("pp8", 4),
