@@ -66,6 +66,24 @@ fn threads_that_sleep_wake_up() {
     }
 }
 
+/// A thread has half of the items and does not get further than the first of them until the other one has done the rest.
+#[test]
+fn what_a_slow_thread_has_left_is_taken_from_it() {
+    let team = Team::new(2).unwrap();
+    for _ in 0..100 {
+        let done = AtomicUsize::new(0);
+        team.run(64, 1, &|range| {
+            let start = Instant::now();
+            while range.contains(&32) && done.load(Relaxed) < 64 - range.len() {
+                assert!(start.elapsed() < Duration::from_secs(20), "only {} of 64 are done", done.load(Relaxed));
+                std::thread::yield_now();
+            }
+            done.fetch_add(range.len(), Relaxed);
+        });
+        assert_eq!(done.into_inner(), 64);
+    }
+}
+
 #[test]
 fn panics_arrive_and_the_team_goes_on() {
     for threads in [1, 2, 4] {
