@@ -16,8 +16,6 @@ use std::sync::Arc;
 /// Tokens of a prompt that are taken through the layers at once where memory is short: more than a few, so that a weight is not
 /// laid open for them alone.
 const SMALL_CHUNK: usize = 32;
-/// Positions whose logits are computed at once where several are wanted: few, so that they are computed alike.
-const LOGITS_CHUNK: usize = 8;
 /// The context where neither the user nor a smaller model says otherwise.
 const DEFAULT_CONTEXT: usize = 4096;
 
@@ -243,12 +241,14 @@ impl Session {
     pub fn prefill_each(&mut self, ids: &[u32], mut each: impl FnMut(usize, &[f32])) -> Result<()> {
         self.check(ids)?;
         let vocab_size = self.logits.len();
-        let mut rows = vec![0.0; LOGITS_CHUNK.min(ids.len()) * vocab_size];
+        // Few positions at once, so that their logits are computed alike.
+        let few = self.threads.few;
+        let mut rows = vec![0.0; few.min(ids.len()) * vocab_size];
         let size = self.chunk();
         for (c, chunk) in ids.chunks(size).enumerate() {
             self.forward(chunk, chunk.len());
-            for start in (0..chunk.len()).step_by(LOGITS_CHUNK) {
-                let count = LOGITS_CHUNK.min(chunk.len() - start);
+            for start in (0..chunk.len()).step_by(few) {
+                let count = few.min(chunk.len() - start);
                 let rows = &mut rows[..count * vocab_size];
                 let Session { model, threads, scratch, .. } = self;
                 threads.run(count, |workers| model.logits(start..start + count, scratch, rows, workers));

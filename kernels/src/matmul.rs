@@ -139,7 +139,7 @@ impl OutTile<'_> {
     fn columns(&mut self, rows: Range<usize>) -> impl Iterator<Item = &mut [f32]> {
         assert!(rows.start <= rows.end && rows.end <= self.rows.len());
         (0..self.n_tokens).map(move |t| {
-            // SAFETY: within what `tiles` borrowed, as in `token_mut`; a token's results are lent once, and `&mut self`
+            // SAFETY: within what was borrowed, as in `token_mut`; a token's results are lent once, and `&mut self`
             // is borrowed for as long.
             unsafe {
                 let first = self.out.add(t * self.n_rows + self.rows.start + rows.start);
@@ -155,7 +155,7 @@ impl OutTile<'_> {
     pub fn token_mut(&mut self, t: usize) -> &mut [f32] {
         assert!(t < self.n_tokens);
         // SAFETY: t < n_tokens and rows.end <= n_rows, so that the range lies within the n_tokens · n_rows
-        // elements that `tiles` borrowed exclusively for the lifetime of the tile. No other tile has these
+        // elements that were borrowed exclusively for the lifetime of the tile. No other tile has these
         // rows, and `&mut self` keeps this one from lending them twice.
         unsafe {
             let first = self.out.add(t * self.n_rows + self.rows.start);

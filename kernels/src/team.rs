@@ -155,8 +155,8 @@ impl Team {
     /// `task` must not use the same team. Callers in several threads wait for each other.
     ///
     /// # Panics
-    /// If a call does, after all others have returned; the rest of the items may be left out. If `grain` is 0 or there are
-    /// 2³² items.
+    /// If a call does, after all others have returned; the rest of the items may be left out. If `grain` is 0, or there are
+    /// 2³² items or more to share.
     pub fn run(&self, items: usize, grain: usize, task: &(dyn Fn(Range<usize>) + Sync)) {
         assert!(grain > 0);
         if self.workers.is_empty() || items <= grain {
@@ -193,11 +193,9 @@ impl Team {
                 thread::sleep(Duration::from_micros(50));
             }
         }
-        if let Err(panic) = outcome {
-            resume_unwind(panic);
-        }
-        let panic = shared.panic.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(panic) = panic {
+        // Taken in any case, or the next job would panic with it.
+        let of_worker = shared.panic.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(panic) = outcome.err().or(of_worker) {
             resume_unwind(panic);
         }
     }
@@ -292,11 +290,10 @@ impl Shared {
         while let Some(range) = self.shares[me].0.take(job.grain, false) {
             task(range);
         }
-        // Until all are empty, also those of threads that do not come.
-        while let Some(share) = self.shares.iter().max_by_key(|share| share.0.get().len())
-            && !share.0.get().is_empty()
-        {
-            if let Some(range) = share.0.take(job.grain, true) {
+        // Until all are empty, also those of threads that do not come. Nothing is put back: a share that was empty stays so.
+        let left = || self.shares.iter().map(|share| (share.0.get().len(), &share.0));
+        while let Some((1.., share)) = left().max_by_key(|(len, _)| *len) {
+            if let Some(range) = share.take(job.grain, true) {
                 task(range);
             }
         }

@@ -121,6 +121,15 @@ fn rounds(kernels: &Kernels, ty: TensorType) -> bool {
 
 /// Odd numbers of rows and tokens, K below, equal to and beyond the chunks of K; every number of tokens that a tile may have.
 #[test]
+fn few_are_as_many_as_matmul_few_takes() {
+    for kernels in all() {
+        for few in [kernels.few.quantized, kernels.few.floats] {
+            assert!((1..=FEW_TOKENS).contains(&few), "{}: {few}", kernels.name);
+        }
+    }
+}
+
+#[test]
 fn results_depend_on_row_and_token_alone_and_are_the_products() {
     for kernels in all() {
         for ty in TensorType::ALL {

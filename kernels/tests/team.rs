@@ -34,6 +34,38 @@ fn fill_lends_every_element_once() {
     assert!(out.into_iter().eq(0..1001));
 }
 
+#[test]
+fn columns_lends_every_column_of_every_token_once() {
+    let team = Team::new(3).unwrap();
+    for (n_rows, grain) in [(1, 16), (37, 16), (160, 16), (33, 1)] {
+        let [mut a, mut b] = [3, 1].map(|n_tokens| vec![f32::NAN; n_tokens * n_rows]);
+        team.columns([&mut a, &mut b], n_rows, grain, |tiles| {
+            for mut tile in tiles {
+                let rows = tile.rows();
+                assert!(rows.start % grain == 0 && (rows.end % grain == 0 || rows.end == n_rows));
+                for t in 0..tile.n_tokens() {
+                    for (row, out) in rows.clone().zip(tile.token_mut(t)) {
+                        assert!(out.is_nan(), "row {row} of token {t}, again");
+                        *out = (t * n_rows + row) as f32;
+                    }
+                }
+            }
+        });
+        for out in [a, b] {
+            assert!(out.iter().enumerate().all(|(i, &v)| v == i as f32), "{n_rows} rows by {grain}");
+        }
+    }
+}
+
+#[test]
+fn columns_must_be_whole() {
+    let team = Team::new(2).unwrap();
+    for n_rows in [0, 3] {
+        let run = || team.columns([&mut [0.0; 4]], n_rows, 1, |_| ());
+        assert!(catch_unwind(AssertUnwindSafe(run)).is_err(), "{n_rows} rows");
+    }
+}
+
 /// Results of one job are seen by the next, on whichever threads.
 #[test]
 fn jobs_follow_each_other() {
@@ -75,7 +107,11 @@ fn what_a_slow_thread_has_left_is_taken_from_it() {
         team.run(64, 1, &|range| {
             let start = Instant::now();
             while range.contains(&32) && done.load(Relaxed) < 64 - range.len() {
-                assert!(start.elapsed() < Duration::from_secs(20), "only {} of 64 are done", done.load(Relaxed));
+                assert!(
+                    start.elapsed() < Duration::from_secs(20),
+                    "only {} of 64 are done",
+                    done.load(Relaxed)
+                );
                 std::thread::yield_now();
             }
             done.fetch_add(range.len(), Relaxed);
@@ -93,6 +129,9 @@ fn panics_arrive_and_the_team_goes_on() {
             let panic = catch_unwind(AssertUnwindSafe(run)).unwrap_err();
             assert_eq!(*panic.downcast::<String>().unwrap(), format!("item {bad}"));
         }
+        // On all threads: none is left for the next job.
+        let run = || team.run(100, 1, &|_| panic!("all"));
+        catch_unwind(AssertUnwindSafe(run)).unwrap_err();
         let sum = AtomicUsize::new(0);
         team.run(100, 1, &|range| _ = sum.fetch_add(range.sum(), Relaxed));
         assert_eq!(sum.into_inner(), 4950);

@@ -87,7 +87,7 @@ impl Attend<'_> {
         for (i, out) in out.chunks_mut(tokens * row).enumerate() {
             tasks.extend(tiles(out, row, width).into_iter().map(|tile| (i * tokens, tile)));
         }
-        // Later tokens have more keys: theirs go first, so that no long task is left to the end.
+        // Later tokens have more keys: theirs go first in the pool, so that no long task is left to the end.
         tasks.reverse();
         workers.each(&mut tasks, TileScratch::default, |scratch, (t, tile)| {
             self.tile(first + *t, &q[*t * row..], row, tile, scratch);

@@ -1,4 +1,4 @@
-//! What differs for one token and a few: matrices that read the same input share a task list of the [`Team`], as every list
+//! What differs for one token, and for a few where a matrix and another one have as many rows: matrices that read the same input share a task list of the [`Team`], as every list
 //! costs a barrier.
 
 use super::Model;
@@ -9,7 +9,8 @@ use std::ops::Range;
 
 /// Bytes of weights that are worth a task of their own: some 1 µs.
 const TASK_BYTES: usize = 16 << 10;
-/// Tasks are multiples of so many rows, so that each writes cache lines of its own.
+/// Tasks are multiples of so many rows, so that each writes cache lines of its own, and those of a few tokens are whole for
+/// kernels that take sixteen rows at a time.
 const ROW_GROUP: usize = 16;
 /// Rows of gate and up that are multiplied in turns. Each turn takes the processor by surprise, which had read ahead where
 /// the other one goes on: with turns of 64 rows it generated a tenth slower.

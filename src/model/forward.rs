@@ -6,7 +6,7 @@ use super::rope::Rope;
 use super::shortconv::{Run, advance};
 use super::state::{LayerState, State};
 use super::weights::{Attention, Layer, Matrix, Mixer, Mlp, ShortConv};
-use super::workers::{POOL_TOKENS, Workers};
+use super::workers::{POOL_TOKENS, Workers, tile_rows};
 use super::{Config, Model};
 use brooklet_kernels::{Activations, Panel, Q8Buffer, Q8Part, Spread, format, tiles};
 use std::ops::Range;
@@ -192,7 +192,7 @@ impl Model {
         let n = segments.iter().map(|s| s.ids.len()).sum();
         scratch.reserve(config, n);
         if let Workers::Pool = workers {
-            scratch.operand.panels.resize_with(workers.threads(), Mutex::default);
+            scratch.operand.panels.resize_with(rayon::current_num_threads(), Mutex::default);
         }
         let (conv_kernel, all) = (config.conv_kernel, scratch.operand.observer.is_some());
         let first = Extent { layers: &self.weights.layers, conv_kernel, all };
@@ -433,12 +433,11 @@ impl Model {
         let h = &mut s.h[..n * hidden];
         let mut x = self.prepare(h, &mut s.operand, &[&w.gate, &w.up], workers, Some(&norm));
         let mut x = match workers {
-            Workers::Team(team) if n == 1 => {
-                self.gate_up(w, &x, gate, team);
-                self.prepare(gate, &mut s.operand, &[&w.down], workers, None)
-            }
             Workers::Team(team) => {
-                self.gate_up_few(w, &x, gate, up, team);
+                match n {
+                    1 => self.gate_up(w, &x, gate, team),
+                    _ => self.gate_up_few(w, &x, gate, up, team),
+                }
                 self.prepare(gate, &mut s.operand, &[&w.down], workers, None)
             }
             Workers::Pool => {
@@ -499,7 +498,7 @@ impl Model {
             };
         }
         let n = out.len() / w.rows;
-        let tile_rows = workers.tile_rows(w.rows);
+        let tile_rows = tile_rows(w.rows);
         let data = w.data(&self.files).chunks(tile_rows * w.row_bytes());
         let mut tiles: Vec<_> = tiles(out, w.rows, tile_rows).into_iter().zip(data).collect();
         let Operand { q8, spread, panels, .. } = &mut *x.operand;

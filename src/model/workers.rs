@@ -25,20 +25,12 @@ pub enum Workers<'a> {
 }
 
 impl<'a> Workers<'a> {
-    /// Those for a pass over `n` tokens, of which so many are `few`.
+    /// Those for a pass over `n` tokens, of which up to `few` are a few.
     pub fn for_tokens(n: usize, few: usize, team: &'a Team) -> Workers<'a> {
         if n <= few { Workers::Team(team) } else { Workers::Pool }
     }
 
-    /// How many there are.
-    pub fn threads(self) -> usize {
-        match self {
-            Workers::Team(team) => team.threads(),
-            Workers::Pool => rayon::current_num_threads(),
-        }
-    }
-
-    /// Runs `task` for every item, the first ones first, with what `init` made for a few of them.
+    /// Runs `task` for every item, with what `init` made for a few of them.
     pub fn each<T: Send, S>(
         self,
         items: &mut [T],
@@ -67,9 +59,9 @@ impl<'a> Workers<'a> {
             }
         }
     }
+}
 
-    /// Weight rows a tile, of `rows` in all.
-    pub fn tile_rows(self, rows: usize) -> usize {
-        rows.div_ceil(4 * self.threads()).next_multiple_of(ROW_GROUP).min(TILE_ROWS)
-    }
+/// Weight rows of a tile for the pool's threads, of `rows` in all.
+pub fn tile_rows(rows: usize) -> usize {
+    rows.div_ceil(4 * rayon::current_num_threads()).next_multiple_of(ROW_GROUP).min(TILE_ROWS)
 }

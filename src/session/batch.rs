@@ -1,6 +1,6 @@
 //! Several sessions taken forward together.
 
-use super::{LOGITS_CHUNK, Session, SessionError, Threads};
+use super::{Session, SessionError, Threads};
 use crate::model::{Scratch, Segment};
 use crate::{Model, Result};
 use std::sync::Arc;
@@ -79,9 +79,9 @@ impl Batch {
         }
         threads.run(n, |workers| model.forward(&mut segments, scratch, workers));
         let vocab_size = model.config().vocab_size;
-        for (c, finished) in finished.chunks(LOGITS_CHUNK).enumerate() {
+        for (c, finished) in finished.chunks(threads.few).enumerate() {
             logits.resize(finished.len() * vocab_size, 0.0);
-            let tokens = c * LOGITS_CHUNK..c * LOGITS_CHUNK + finished.len();
+            let tokens = c * threads.few..c * threads.few + finished.len();
             threads.run(finished.len(), |workers| model.logits(tokens, scratch, logits, workers));
             for (i, logits) in finished.iter().zip(logits.chunks_exact(vocab_size)) {
                 takes[*i].session.logits.copy_from_slice(logits);

@@ -16,7 +16,7 @@ use super::avx512vnni;
 use super::tile::{QUADS, panel_step};
 use crate::format::TensorType;
 use crate::gemm::{Chunk, Fixed, Gemm, Kind, Operands, Out, STEP, Vector};
-use crate::isa::{Kernels, Tokens};
+use crate::isa::{FEW, Kernels, Tokens};
 use crate::matmul::Activations;
 
 /// The set, where the processor has the features and the system lets the process use them.
@@ -31,6 +31,8 @@ static KERNELS: Kernels = Kernels {
     name: "amx",
     gemm: Some(gemm),
     pass: Tokens { quantized: PASS, floats: PASS },
+    // More were not measured here.
+    few: FEW,
     ..avx512vnni::SET
 };
 

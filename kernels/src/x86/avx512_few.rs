@@ -23,24 +23,14 @@ use crate::format::q8_0::Q8_0;
 use crate::isa::{Gemv, Q8Gemv};
 use crate::q8::{FEW_TOKENS, Few, Q8x256};
 
-/// The functions for one token and two, a row at a time, and for more, up to [`FEW_TOKENS`], sixteen rows at a time, which the
-/// processor foresees less well when it reads them.
-macro_rules! functions {
-    ($rows:ident, $two:expr, $more:expr) => {
-        gemvs!(
-            $rows::<1>, $two, $more, $more, $more, $more, $more, $more, $more, $more, $more, $more, $more,
-            $more, $more, $more
-        )
-    };
-}
-
-/// The functions by type.
+/// The functions by type: for one token, and for two where that is as fast, a row at a time, which the processor foresees better
+/// when it reads them; for more sixteen rows at a time.
 pub(super) fn gemv(ty: TensorType) -> Option<Gemv> {
     match ty {
-        TensorType::Q4_0 => functions!(q4_0, sixteen_rows::<Q4_0, 8>, sixteen_rows::<Q4_0, 8>),
-        TensorType::Q8_0 => functions!(q8_0, q8_0::<2>, sixteen_rows::<Q8_0, 8>),
-        TensorType::Q4_K => functions!(q4_k, sixteen_rows::<Q4_K, 8>, sixteen_rows::<Q4_K, 8>),
-        TensorType::Q6_K => functions!(q6_k, q6_k::<2>, sixteen_rows::<Q6_K, 16>),
+        TensorType::Q4_0 => gemvs!(q4_0::<1>, sixteen_rows::<Q4_0, 8>, sixteen_rows::<Q4_0, 8>),
+        TensorType::Q8_0 => gemvs!(q8_0::<1>, q8_0::<2>, sixteen_rows::<Q8_0, 8>),
+        TensorType::Q4_K => gemvs!(q4_k::<1>, sixteen_rows::<Q4_K, 8>, sixteen_rows::<Q4_K, 8>),
+        TensorType::Q6_K => gemvs!(q6_k::<1>, q6_k::<2>, sixteen_rows::<Q6_K, 16>),
         _ => gemv::avx512vnni(ty),
     }
 }
@@ -220,6 +210,7 @@ fn sixteen_rows<W: Open, const GROUPS: usize>(w: &[u8], x: Few<'_>, out: &mut [&
     // Rows of whole 256 elements, sixteen by sixteen.
     let whole = if row_bytes.is_multiple_of(W::BYTES) { n_rows / ROWS * ROWS } else { 0 };
     let mut tokens = [Token { sums: [_mm512_setzero_ps(); GROUPS], starts: [0; GROUPS] }; FEW_TOKENS];
+    // The compiler would keep them in registers, of which there are not enough.
     let tokens = std::hint::black_box(&mut tokens[..out.len()]);
     for first in (0..whole).step_by(ROWS) {
         let w = &w[first * row_bytes..];
@@ -270,8 +261,8 @@ fn sixteen_rows<W: Open, const GROUPS: usize>(w: &[u8], x: Few<'_>, out: &mut [&
     }
 }
 
-/// Has `len` bytes from `at` on brought into the L1 cache; any address will do. Into the L2 cache alone, the processor's own
-/// prefetching got in the way, in some builds and not in others: weights came half as fast.
+/// Has `len` bytes from `at` on brought into the L1 cache; any address will do. In some builds what is fetched into the L2 cache alone
+/// comes half as fast, as though the processor's own prefetching got in its way.
 #[inline(always)]
 fn fetch_near(at: *const u8, len: usize) {
     for line in (0..len + 63).step_by(64) {

@@ -50,6 +50,7 @@ fn put_open<W: Open>(w: &[&[u8]], panel: &mut [Vector]) {
     for (i, panel) in panel.chunks_mut(2 * step * 256 / STEP).enumerate() {
         let group = |group: usize, q: &[__m512i], [d, offset]: [__m512; 2]| {
             let (at, sub) = (2 * step * (group / W::SUBS), group % W::SUBS);
+            // There is none for what was filled up.
             let Some(panel) = panel.get_mut(at..at + 2 * step) else { return };
             for (i, q) in q.iter().enumerate() {
                 put(panel, sub * quads + i, *q);

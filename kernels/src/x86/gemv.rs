@@ -43,7 +43,7 @@ macro_rules! table {
     ($set:ident, $floats:path, $($ty:ident $f:ident),*) => {
         pub(super) fn $set(ty: TensorType) -> Option<Gemv> {
             match ty {
-                $(TensorType::$ty => one_or_more!($set::$f::<1>, $set::$f::<ANY>),)*
+                $(TensorType::$ty => gemvs!($set::$f::<1>, $set::$f::<ANY>, $set::$f::<ANY>),)*
                 _ => $floats(ty),
             }
         }

@@ -18,24 +18,19 @@ macro_rules! compile_for {
     };
 }
 
-/// Functions for one token, two, and so on as a [`Gemv`](crate::isa::Gemv). The function pointers' types differ in `unsafe`
-/// alone.
+/// Functions for one token, for two and for any more as a [`Gemv`](crate::isa::Gemv). The function pointers' types differ in
+/// `unsafe` alone.
 macro_rules! gemvs {
-    ($($f:expr),*) => {
-        Some(Gemv::Q8(&const {
-            // SAFETY: a call is sound: a set is handed out only where the features are there.
-            unsafe { [$(std::mem::transmute::<Unsafe, Q8Gemv>($f)),*] }
-        }))
-    };
-}
-
-/// A kernel for one token, and one for any number of them.
-macro_rules! one_or_more {
-    ($one:expr, $more:expr) => {
-        gemvs!(
-            $one, $more, $more, $more, $more, $more, $more, $more, $more, $more, $more, $more, $more, $more,
-            $more, $more
-        )
+    ($one:expr, $two:expr, $more:expr) => {
+        Some(Gemv::Q8(
+            &const {
+                let mut all: [Unsafe; FEW_TOKENS] = [$more; FEW_TOKENS];
+                all[0] = $one;
+                all[1] = $two;
+                // SAFETY: a call is sound: a set is handed out only where the features are there.
+                unsafe { std::mem::transmute::<[Unsafe; FEW_TOKENS], [Q8Gemv; FEW_TOKENS]>(all) }
+            },
+        ))
     };
 }
 

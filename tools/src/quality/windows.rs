@@ -17,7 +17,7 @@ pub const MIN_CONTEXT: usize = 16;
 /// Positions whose logits are held at once, at most.
 const MOST_ROWS: usize = 128;
 /// The fewest: more than a few, which other kernels compute.
-const FEWEST_ROWS: usize = 16;
+const FEWEST_ROWS: usize = 32;
 /// Bytes of a model's logits that are held at once, unless [`FEWEST_ROWS`] take more.
 const ROWS_BYTES: usize = 32 << 20;
 
