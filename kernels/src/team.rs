@@ -87,13 +87,12 @@ impl Share {
                 return None;
             }
             let middle = start + ((end - start) / 2).div_ceil(grain) * grain;
-            let (taken, rest) = match from_end {
-                true if middle < end => (middle..end, start..middle),
-                true => (start..end, end..end),
-                false => {
-                    let middle = middle.max(start + grain).min(end);
-                    (start..middle, middle..end)
-                }
+            let (taken, rest) = if from_end {
+                let from = if middle < end { middle } else { start };
+                (from..end, start..from)
+            } else {
+                let to = middle.max(start + grain).min(end);
+                (start..to, to..end)
             };
             match self.0.compare_exchange_weak(left, Self::pack(rest), Relaxed, Relaxed) {
                 Ok(_) => return Some(taken),

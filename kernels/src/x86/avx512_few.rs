@@ -27,9 +27,9 @@ use crate::q8::{FEW_TOKENS, Few, Q8x256};
 /// when it reads them; for more sixteen rows at a time.
 pub(super) fn gemv(ty: TensorType) -> Option<Gemv> {
     match ty {
-        TensorType::Q4_0 => gemvs!(q4_0::<1>, sixteen_rows::<Q4_0, 8>, sixteen_rows::<Q4_0, 8>),
+        TensorType::Q4_0 => gemvs!(q4_0, sixteen_rows::<Q4_0, 8>, sixteen_rows::<Q4_0, 8>),
         TensorType::Q8_0 => gemvs!(q8_0::<1>, q8_0::<2>, sixteen_rows::<Q8_0, 8>),
-        TensorType::Q4_K => gemvs!(q4_k::<1>, sixteen_rows::<Q4_K, 8>, sixteen_rows::<Q4_K, 8>),
+        TensorType::Q4_K => gemvs!(q4_k, sixteen_rows::<Q4_K, 8>, sixteen_rows::<Q4_K, 8>),
         TensorType::Q6_K => gemvs!(q6_k::<1>, q6_k::<2>, sixteen_rows::<Q6_K, 16>),
         _ => gemv::avx512vnni(ty),
     }
@@ -50,8 +50,8 @@ const fn nibbles(blocks: [i16; 4]) -> [i16; 32] {
 }
 
 #[target_feature(enable = "avx2,fma,f16c,avx512vl,avx512bw,avx512vnni")]
-fn q4_0<const T: usize>(w: &[u8], x: Few<'_>, out: &mut [&mut [f32]]) {
-    rows::<{ 8 * 18 }, T, __m256>(w, x, out, (_mm256_setzero_ps(), |s| s), |w, x, sums| {
+fn q4_0(w: &[u8], x: Few<'_>, out: &mut [&mut [f32]]) {
+    rows::<{ 8 * 18 }, 1, __m256>(w, x, out, (_mm256_setzero_ps(), |s| s), |w, x, sums| {
         // All 144 bytes in three loads: many small ones would take longer than what is done with them. A block is nine words
         // of 16 bits, the scale and its nibbles; the last nibbles are the third load.
         let (low, high) = (load_512(w, 0), load_512(w, 64));
@@ -69,8 +69,8 @@ fn q4_0<const T: usize>(w: &[u8], x: Few<'_>, out: &mut [&mut [f32]]) {
 }
 
 #[target_feature(enable = "avx2,fma,f16c,avx512vl,avx512bw,avx512vnni")]
-fn q4_k<const T: usize>(w: &[u8], x: Few<'_>, out: &mut [&mut [f32]]) {
-    rows::<144, T, __m256>(w, x, out, (_mm256_setzero_ps(), |s| s), |w, x, sums| {
+fn q4_k(w: &[u8], x: Few<'_>, out: &mut [&mut [f32]]) {
+    rows::<144, 1, __m256>(w, x, out, (_mm256_setzero_ps(), |s| s), |w, x, sums| {
         let both = scales_and_minima(w);
         let (d, mins) = (_mm512_castps512_ps256(both), upper(both));
         // Blocks i and i + 1 are the low and the high nibbles of the same 32 bytes; the high ones stay where they are, sixteen
